@@ -1,0 +1,99 @@
+"""The Python API: what a program can say for itself.
+
+Settings given here stand between the environment and the project's file: an operator's `CACHY_MODE=record`
+beats `enable(mode="auto")`, which beats `[tool.cachy]`. In a `with using(...)` block its arguments come first.
+`CACHY=0` beats everything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+from . import session, tally, transports
+
+Mode = Literal["auto", "replay", "record", "off"]
+Hosts = Iterable[str] | Mapping[str, str | Mapping[str, str]]
+
+
+def enable(
+    mode: Mode | None = None,
+    *,
+    store: str | os.PathLike[str] | None = None,
+    hosts: Hosts | None = None,
+    redact: Iterable[str] | None = None,
+    keep_headers: Iterable[str] | None = None,
+    record_status: Iterable[int] | None = None,
+    on_miss: Literal["raise", "respond"] | None = None,
+    pace: Literal["instant", "recorded"] | float | None = None,
+    summary: bool | None = None,
+) -> bool:
+    """Record and replay the calls of this process from now on, also through clients that exist already.
+
+    Args:
+        mode: `auto` (replay, else call and record), `replay` (never call; a call without a recording raises
+            `Miss`), `record` (always call, replace the recording) or `off`.
+        store: path or URL of the recordings; relative to the working directory.
+        hosts: more hosts beside the providers that cachy knows: `["api.example.com", "localhost:*"]` or
+            `{"localhost:8000": "openai", "gw.corp": {"provider": "openai", "as": "api.openai.com"}}`.
+        redact: more names of headers, query parameters and body fields that hold secrets.
+        keep_headers: more response headers to record.
+        record_status: HTTP status codes to record beyond 2xx.
+        on_miss: what `replay` does without a recording: `raise` Miss, or `respond` with an HTTP 424 error.
+        pace: `instant`, `recorded` (replayed answers take the time the live ones took), or a factor on that.
+        summary: whether to print the line at exit.
+
+    Calling it again starts over with the new settings. A wrong value is reported on stderr and its default used.
+
+    Returns:
+        Whether cachy is active now: False with `CACHY=0` in the environment or `mode="off"`.
+    """
+    return session.enable(_given(locals()))
+
+
+def disable() -> None:
+    """Stop recording and replaying in this process and put the HTTP clients back as they were."""
+    session.disable()
+    transports.unpatch()
+
+
+def using(
+    mode: Mode | None = None,
+    *,
+    store: str | os.PathLike[str] | None = None,
+    hosts: Hosts | None = None,
+    redact: Iterable[str] | None = None,
+    keep_headers: Iterable[str] | None = None,
+    record_status: Iterable[int] | None = None,
+    on_miss: Literal["raise", "respond"] | None = None,
+    pace: Literal["instant", "recorded"] | float | None = None,
+    summary: bool | None = None,
+) -> AbstractContextManager[None]:
+    """`with cachy.using("replay", store="tests/calls.jsonl"):` other settings for the calls made in the block.
+
+    Arguments as in `enable`. Only the current task or thread (and the tasks started from it) is affected.
+    """
+    return session.using(_given(locals()))
+
+
+def bypass() -> AbstractContextManager[None]:
+    """`with cachy.bypass():` the calls made in the block go out live and are not recorded.
+
+    Only the current task or thread (and the tasks started from it) is affected.
+    """
+    return session.bypass()
+
+
+def stats() -> tally.Stats:
+    """What became of the calls of this process so far."""
+    return tally.stats()
+
+
+def _given(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value
+        for name, value in arguments.items()
+        if value is not None
+    }

@@ -1,0 +1,134 @@
+"""Request and Response as cachy sees them: neutral, frozen, independent of any HTTP client.
+
+Only `transports/` turns a client's own objects into these and back.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import IO
+from urllib.parse import SplitResult, urlsplit
+
+# A body above this many bytes is kept on disk, so that an upload of any size needs constant memory.
+SPILL_BYTES = 8 * 1024 * 1024
+_BLOCK = 1024 * 1024
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Body:
+    """The bytes of a request, readable any number of times.
+
+    Small bodies are `bytes` in memory (`data`); larger ones lie in an unnamed temporary file.
+    """
+
+    __slots__ = ("_file", "data", "size")
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data: bytes | None = data
+        self.size = len(data)
+        self._file: IO[bytes] | None = None
+
+    @classmethod
+    def gather(cls, chunks: Iterable[bytes]) -> Body:
+        """Read `chunks` to their end; what is larger than `SPILL_BYTES` goes to disk."""
+        writer = BodyWriter()
+        for chunk in chunks:
+            writer.write(chunk)
+        return writer.body()
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes from the start, in blocks of at most 1 MiB when they lie on disk."""
+        if self._file is None:
+            if self.data:
+                yield self.data
+            return
+        offset = 0
+        while offset < self.size:
+            # Seek on every block: two readers may be under way at once (a retry, a redirect).
+            self._file.seek(offset)
+            block = self._file.read(_BLOCK)
+            if not block:
+                return
+            offset += len(block)
+            yield block
+
+    def __del__(self) -> None:
+        # Closed here, not left to the file object: that one warns, and some programs turn warnings into errors.
+        if self._file is not None:
+            self._file.close()
+
+
+class BodyWriter:
+    """Collects the chunks of a body, from sync or async code alike."""
+
+    __slots__ = ("_body", "_pieces")
+
+    def __init__(self) -> None:
+        self._body = Body()
+        self._pieces: list[bytes] = []
+
+    def write(self, chunk: bytes) -> None:
+        """Add `chunk` at the end."""
+        body = self._body
+        body.size += len(chunk)
+        if body._file is not None:
+            body._file.write(chunk)
+            return
+        self._pieces.append(chunk)
+        if body.size > SPILL_BYTES:
+            body._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the body
+            body._file.writelines(self._pieces)
+            self._pieces.clear()
+
+    def body(self) -> Body:
+        """The finished body; the writer is used up."""
+        self._body.data = None if self._body._file is not None else b"".join(self._pieces)
+        return self._body
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request: method in capitals, full URL, headers with lower-case names, body."""
+
+    method: str
+    url: str
+    headers: Headers = ()
+    body: Body = field(default_factory=Body)
+
+    def split(self) -> SplitResult:
+        """The URL in its parts."""
+        return urlsplit(self.url)
+
+    def header(self, name: str, default: str = "") -> str:
+        """The first header called `name` (lower case), or `default`."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return default
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer: status, headers with lower-case names, decoded body.
+
+    `chunks` holds (milliseconds since the request was sent, length in bytes) of each piece of the body as it
+    arrived; their lengths add up to `len(body)`. `ms` is the time until the body had ended.
+    """
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+    chunks: tuple[tuple[int, int], ...] = ()
+    ms: int = 0
+    http_version: str = "HTTP/1.1"
+    reason: str = ""
+
+    def header(self, name: str, default: str = "") -> str:
+        """The first header called `name` (lower case), or `default`."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return default

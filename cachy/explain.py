@@ -1,0 +1,194 @@
+"""Why a request has no recording: the nearest recording, what differs, and what to do about it.
+
+Runs only when a miss is certain, and never for longer than a quarter of a second.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from . import redact
+from .errors import Miss
+from .exchange import Request
+from .recording import Recording
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .keys import Canonical
+    from .providers import Claim
+
+_BUDGET = 0.25  # seconds for the search; it grows with the store, a person's patience does not
+_SHOWN = 5  # differences
+_AROUND = 24  # characters of context on either side of a difference in a text
+_clock = time.perf_counter
+
+Leaves = dict[str, Any]
+
+
+def explain(engine: Engine, request: Request, claim: Claim, wanted: Canonical | None, problem: str = "") -> Miss:
+    """The Miss for a request; `wanted` is None when not even its key could be made (`problem` says why)."""
+    url = redact.url_without_secrets(request.url, claim.provider.secret_query)
+    settings = engine.settings
+    why = "CI is set, so nothing is called" if settings.mode_is_from_ci else "mode replay, nothing was sent"
+    asked = wanted.data() if wanted else {}
+    leaves = _leaves(asked)
+    nearest = _nearest(engine, asked, leaves) if wanted else None
+    differences: tuple[str, ...] = ()
+    if problem:
+        first = f"the recordings could not be searched ({problem})"
+    elif nearest is None:
+        first = f"nothing like it is recorded in {_short(engine.store.url)}"
+    else:
+        names, lines = _compare(nearest[1], leaves)
+        differences = tuple(lines)
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        first = f"{shown} not as in recording {nearest[0][:8]}"
+    model = leaves.get("body.model")
+    place = _caller()
+    lines = [
+        f"{first} ({why})",
+        f"  {request.method} {url}" + (f"  {model}" if isinstance(model, str) else "") + (f"  at {place}" if place else ""),
+        *(f"  {line}" for line in differences[:_SHOWN]),
+    ]
+    if len(differences) > _SHOWN:
+        lines.append(f"  … and {len(differences) - _SHOWN} more differences")
+    lines.append(f"  to record it, run once with CACHY=auto (store: {_short(engine.store.url)})")
+    return Miss(
+        "\n".join(lines),
+        method=request.method,
+        url=url,
+        provider=claim.provider.name,
+        key=wanted.key if wanted else "",
+        store=engine.store.url,
+        request=asked,
+        nearest=nearest[0] if nearest else None,
+        differences=differences,
+    )
+
+
+def _leaves(asked: dict[str, Any]) -> Leaves:
+    """Each value of a canonical request by its path: `{"body.messages[1].content": "..."}`."""
+    found: Leaves = {}
+
+    def walk(path: str, value: Any) -> None:
+        if isinstance(value, dict) and value:
+            for name, item in value.items():
+                walk(f"{path}.{name}" if path else name, item)
+        elif isinstance(value, list) and value:
+            for index, item in enumerate(value):
+                walk(f"{path}[{index}]", item)
+        else:
+            found[path] = value
+
+    for name, value in asked.items():
+        # People know the fields of the body by their own names, not by the form it is kept in.
+        inner = value.get("json", value) if name == "body" and isinstance(value, dict) else value
+        walk(name, inner)
+    return found
+
+
+def _nearest(engine: Engine, asked: dict[str, Any], leaves: Leaves) -> tuple[str, Leaves] | None:
+    """Key and leaves of the recording for the same method, host and path that has most in common."""
+    until = _clock() + _BUDGET
+    best: tuple[float, str, Leaves] | None = None
+    same = ("method", "host", "path")
+    for key, line in _newest_first(engine):
+        if _clock() > until:
+            break
+        try:
+            recording = Recording.from_line(line)
+        except ValueError:
+            continue
+        if any(recording.request.get(name) != asked.get(name) for name in same):
+            continue
+        theirs = _leaves(recording.request)
+        score = _likeness(theirs, leaves)
+        if best is None or score > best[0]:
+            best = (score, key, theirs)
+    return (best[1], best[2]) if best else None
+
+
+def _newest_first(engine: Engine) -> Iterator[tuple[str, bytes]]:
+    try:
+        recordings = [item for item in engine.store if len(item[0]) == 32]
+    except Exception:  # noqa: BLE001 - a damaged store must not hide the miss behind another error
+        return
+    yield from reversed(recordings)
+
+
+def _likeness(theirs: Leaves, ours: Leaves) -> float:
+    """How much two requests share: equal leaves count one, texts by the words they share."""
+    score = 0.0
+    for path in theirs.keys() | ours.keys():
+        one, other = theirs.get(path), ours.get(path)
+        if one == other and path in theirs and path in ours:
+            score += 1
+        elif isinstance(one, str) and isinstance(other, str):
+            first, second = set(one.split()), set(other.split())
+            score += len(first & second) / (len(first | second) or 1)
+        else:
+            score -= 0.5
+    return score
+
+
+def _compare(theirs: Leaves, ours: Leaves) -> tuple[list[str], list[str]]:
+    """The differing paths, and a line for each: `~ changed`, `+ only asked now`, `- only recorded`."""
+    names, lines = [], []
+    for path in [*ours, *(path for path in theirs if path not in ours)]:
+        if path in theirs and path in ours and theirs[path] == ours[path]:
+            continue
+        name = path.removeprefix("body.")
+        names.append(name)
+        if path not in theirs:
+            lines.append(f"+ {name}: {_show(ours[path])}")
+        elif path not in ours:
+            lines.append(f"- {name}: {_show(theirs[path])}")
+        else:
+            lines.append(f"~ {name}: {_show_change(theirs[path], ours[path])}")
+    return names, lines
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _show_change(one: Any, other: Any) -> str:
+    if not (isinstance(one, str) and isinstance(other, str)):
+        return f"{_show(one)} -> {_show(other)}"
+    start = len(os.path.commonprefix((one, other)))
+    end = len(os.path.commonprefix((one[start:][::-1], other[start:][::-1])))
+    return f"{_excerpt(one, start, len(one) - end)} -> {_excerpt(other, start, len(other) - end)} (from character {start})"
+
+
+def _excerpt(text: str, start: int, end: int) -> str:
+    end = min(end, start + 80)
+    left, right = max(0, start - _AROUND), min(len(text), end + _AROUND)
+    return repr(("…" if left else "") + text[left:right] + ("…" if right < len(text) else ""))
+
+
+def _short(url: str) -> str:
+    """A store as a person would name it from here."""
+    try:
+        relative = os.path.relpath(url)
+    except ValueError:  # another drive
+        return url
+    return url if relative.startswith("..") else relative
+
+
+def _caller() -> str:
+    """File and line of the user's code that made the call, or ""."""
+    ours = os.path.dirname(os.path.abspath(__file__))
+    library = os.path.dirname(os.__file__)
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        inside = name.startswith((ours, library, "<")) or "site-packages" in name or "dist-packages" in name
+        if not inside:
+            return f"{_short(name)}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""

@@ -1,0 +1,107 @@
+"""A recording: one request with its answer, and the JSON line that holds it.
+
+The line of format version 1, in this order (so that the key stands at a fixed offset and the answer at the end,
+where it can be read without parsing the request):
+
+    {"key":"<32 hex>","v":1,"at":"2026-11-23T08:00:00Z","provider":"openai",
+     "request":{canonical request},
+     "response":{"status":200,"ms":812,"headers":[["content-type","application/json"]],"text":"..."}}
+
+`response` holds `text` (UTF-8) or `base64`; `chunks` ([ms, length] pairs) when the body came in several pieces;
+`http` when the protocol was not HTTP/1.1; `reason` when the server said its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from .exchange import Response
+
+FORMAT = 1
+KEY_AT = slice(8, 40)
+"""Where the 32 hex digits of the key stand in a line of ours."""
+
+_ANSWER = b',"response":{'
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One request with its answer. `at` is the UTC time of recording in ISO 8601, to the second."""
+
+    key: str
+    at: str
+    provider: str
+    request: dict[str, Any]
+    response: Response
+
+    def to_line(self) -> bytes:
+        """The JSON line, without a newline."""
+        facts = {
+            "key": self.key,
+            "v": FORMAT,
+            "at": self.at,
+            "provider": self.provider,
+            "request": self.request,
+            "response": _answer_to_json(self.response),
+        }
+        try:
+            return json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode()
+        except UnicodeEncodeError:  # a lone surrogate in the request: only the escaped form can be UTF-8
+            return json.dumps(facts, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Recording:
+        """Parse a whole line. Raises ValueError when it is not a recording of this format."""
+        try:
+            facts = json.loads(line)
+            return cls(
+                facts["key"], facts["at"], facts["provider"], facts["request"], _answer_from_json(facts["response"])
+            )
+        except (KeyError, TypeError, AttributeError, RecursionError) as problem:
+            raise ValueError(f"not a recording: {problem!r}") from None
+
+
+def response_of(line: bytes) -> Response:
+    """The answer in a line, without parsing the request (the hit path). Raises ValueError."""
+    # The answer comes last and holds no object called "response" of its own, so the last match is the right one.
+    at = line.rfind(_ANSWER)
+    if at < 0:
+        raise ValueError("not a recording: no response")
+    try:
+        return _answer_from_json(json.loads(line[at + len(_ANSWER) - 1 : -1]))
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise ValueError(f"not a recording: {problem!r}") from None
+
+
+def _answer_to_json(response: Response) -> dict[str, Any]:
+    answer: dict[str, Any] = {"status": response.status, "ms": response.ms}
+    if response.http_version != "HTTP/1.1":
+        answer["http"] = response.http_version
+    if response.reason:
+        answer["reason"] = response.reason
+    answer["headers"] = [list(pair) for pair in response.headers]
+    if len(response.chunks) > 1:
+        answer["chunks"] = [list(chunk) for chunk in response.chunks]
+    try:
+        answer["text"] = response.body.decode()
+    except UnicodeDecodeError:
+        answer["base64"] = base64.b64encode(response.body).decode("ascii")
+    return answer
+
+
+def _answer_from_json(answer: dict[str, Any]) -> Response:
+    text = answer.get("text")
+    body = base64.b64decode(answer["base64"]) if text is None else text.encode()
+    chunks = tuple((ms, length) for ms, length in answer.get("chunks", ()))
+    return Response(
+        status=answer["status"],
+        headers=tuple((name, value) for name, value in answer["headers"]),
+        body=body,
+        chunks=chunks,
+        ms=answer.get("ms", 0),
+        http_version=answer.get("http", "HTTP/1.1"),
+        reason=answer.get("reason", ""),
+    )

@@ -1,0 +1,171 @@
+"""What must never be stored, and how it is taken out. Everything below this module has passed through it.
+
+Three rules:
+- Request headers are not stored at all, except the few that carry meaning (a provider says which).
+- Values with the name of a secret (query parameters, form and JSON fields) are dropped or blanked by name.
+- Strings with the shape of an API key, and the very keys the request was sent with, are masked wherever they
+  stand, in requests and in answers. A mask has the length of what it hides, so lengths and chunks stay true; it
+  is the same for the same secret and masks to itself, so an agent that sends a masked answer back still hits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+BLANK = "[redacted]"
+
+SECRET_QUERY = frozenset(
+    "key api_key apikey api-key access_token auth_token token sig signature client_secret subscription-key"
+    " x-amz-signature x-amz-credential x-amz-security-token x-amz-date x-amz-expires x-amz-algorithm"
+    " x-amz-signedheaders x-goog-signature x-goog-credential x-goog-date x-goog-expires x-goog-algorithm"
+    " x-goog-signedheaders awsaccesskeyid googleaccessid upload_id".split()
+)
+
+SECRET_HEADERS = frozenset(
+    "authorization proxy-authorization x-api-key api-key x-goog-api-key ocp-apim-subscription-key"
+    " x-amz-security-token xi-api-key x-subscription-token x-auth-token x-access-token cookie".split()
+)
+
+# Fields of JSON and form bodies whose string value is a secret at any depth (MCP servers carry their tokens so).
+SECRET_FIELDS = frozenset(
+    "api_key apikey api-key authorization authorization_token access_token refresh_token id_token client_secret"
+    " secret_access_key aws_secret_access_key aws_session_token private_key password x-api-key".split()
+)
+_FIELD_HINTS = (b'key"', b'orization', b'_token"', b'secret"', b'password"', b"pi-key", b"piKey", b"PI_KEY", b"PI-KEY")
+
+# Response headers that a client needs on replay (measured: shared notes, sdks.md); nothing else is stored.
+KEPT_HEADERS = frozenset(
+    "content-type content-length content-disposition content-range accept-ranges content-language etag last-modified"
+    " link location retry-after retry-after-ms x-should-retry request-id x-request-id apim-request-id x-ms-request-id"
+    " x-amzn-requestid x-amzn-errortype x-amzn-bedrock-content-type x-amzn-bedrock-input-token-count"
+    " x-amzn-bedrock-output-token-count x-amzn-bedrock-cache-read-input-token-count"
+    " x-amzn-bedrock-cache-write-input-token-count x-goog-upload-url x-goog-upload-status"
+    " x-goog-upload-chunk-granularity x-goog-upload-control-url x-goog-upload-size-received x-repo-commit"
+    " x-linked-size x-linked-etag x-total-count openai-model openai-version".split()
+)
+
+# Shapes of keys, each strict enough that ordinary words do not have it. The text searched is JSON or SSE, so a
+# key may follow an escape (`\nsk-...`, `\u00e9sk-...`) whose last character looks like part of a word.
+_PREFIXES = (
+    "sk-", "sk_", "AIza", "AKIA", "ASIA", "gsk_", "hf_", "xai-", "pplx-", "r8_", "ghp_", "gho_", "ghs_", "github_pat_",
+    "xoxb-", "xoxp-", "tvly-", "fw_", "csk-", "pa-", "ek_", "ya29.", "eyJ", "AQ.", "PRIVATE KEY-----",
+)  # fmt: skip
+_START = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
+_SHAPES = re.compile(
+    _START
+    + r"(?:"
+    r"sk-(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{24,}"
+    r"|sk_(?:live_|test_)?(?=[A-Za-z]*\d)[A-Za-z0-9]{24,}"
+    r"|AIza[A-Za-z0-9_-]{35}"
+    r"|A(?:KIA|SIA)[A-Z0-9]{16}(?![A-Za-z0-9])"
+    r"|(?:gsk_|hf_|xai-|pplx-|r8_|csk-|tvly-|fw_|pa-|ek_)(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{28,}"
+    r"|gh[pos]_[A-Za-z0-9]{36}"
+    r"|github_pat_[A-Za-z0-9_]{40,}"
+    r"|xox[bp]-[A-Za-z0-9-]{20,}"
+    r"|ya29\.[A-Za-z0-9_-]{30,}"
+    r"|AQ\.[A-Za-z0-9_-]{40,}"
+    r"|eyJ[A-Za-z0-9_-]{16,}\.eyJ[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"
+    r")"
+    r"|-----BEGIN (?:RSA |EC |OPENSSH )?PRIVATE KEY-----[A-Za-z0-9+/=\\nr\s]{64,}?-----END"
+)
+_MARK = "REDACTED"
+_SHORTEST = 16  # a shorter "key" (test, none, ollama) may be an ordinary word of an answer
+
+
+def mask(secret: str) -> str:
+    """A string of the same length that does not tell the secret: `sk-pREDACTED3f9a...`; idempotent."""
+    if _MARK in secret[:24]:
+        return secret
+    digest = blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
+    filler = secret[:4] + _MARK + digest
+    return (filler + "x" * len(secret))[: len(secret)]
+
+
+def mask_text(text: str, known: Iterable[str] = ()) -> str:
+    """`text` with everything masked that has the shape of a key or is one of the `known` secrets."""
+    for secret in known:
+        if secret in text:
+            text = text.replace(secret, mask(secret))
+    if any(prefix in text for prefix in _PREFIXES):
+        text = _SHAPES.sub(lambda match: mask(match.group()), text)
+    return text
+
+
+def mask_bytes(body: bytes, known: Iterable[str] = ()) -> bytes:
+    """`mask_text` for the body of an answer; what is not UTF-8 is binary and left as it is."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return body
+    masked = mask_text(text, known)
+    return body if masked is text or masked == text else masked.encode()
+
+
+def secrets_of(headers: Iterable[tuple[str, str]], url: str, more: frozenset[str] = frozenset()) -> set[str]:
+    """The keys and tokens that a request is sent with: from its headers, cookies and query."""
+    found = set()
+    for name, value in headers:
+        if name in SECRET_HEADERS or name in more:
+            # "Bearer X", "Basic X", "AWS4-HMAC-SHA256 Credential=..., Signature=...", "a=1; b=2"
+            for piece in re.split(r"[\s,;]+", value):
+                found.update((piece, piece.partition("=")[2]))
+    query = urlsplit(url).query
+    found.update(value for name, value in parse_qsl(query) if is_secret_name(name, more))
+    return {secret for secret in found if len(secret) >= _SHORTEST}
+
+
+def is_secret_name(name: str, more: frozenset[str] = frozenset()) -> bool:
+    """Whether a query parameter or form field of this name holds a secret."""
+    lower = name.lower()
+    return lower in SECRET_QUERY or lower in SECRET_FIELDS or lower in more
+
+
+def may_hold_secret_fields(raw: bytes, more: frozenset[str]) -> bool:
+    """A cheap look at the raw JSON: False means that no field of it can have the name of a secret."""
+    return bool(more) or any(hint in raw for hint in _FIELD_HINTS)
+
+
+def blank_fields(value: Any, more: frozenset[str] = frozenset()) -> Any:
+    """A copy of a JSON value in which strings under the name of a secret read `[redacted]`."""
+    if isinstance(value, Mapping):
+        return {
+            name: BLANK
+            if isinstance(item, str) and (name.lower() in SECRET_FIELDS or name.lower() in more)
+            else blank_fields(item, more)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [blank_fields(item, more) for item in value]
+    return value
+
+
+def url_without_secrets(url: str, more: frozenset[str] = frozenset()) -> str:
+    """`url` without user name and password, its secret query parameters masked."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    query = parts.query
+    if query and any(is_secret_name(name, more) for name, _ in parse_qsl(query, keep_blank_values=True)):
+        pairs = parse_qsl(query, keep_blank_values=True)
+        query = urlencode([(name, mask(value) if is_secret_name(name, more) else value) for name, value in pairs])
+    return urlunsplit((parts.scheme, host, parts.path, query, parts.fragment))
+
+
+def answer_headers(
+    headers: Iterable[tuple[str, str]], extra: frozenset[str] = frozenset(), known: Iterable[str] = ()
+) -> tuple[tuple[str, str], ...]:
+    """The response headers worth keeping (`KEPT_HEADERS` and `extra`), with secrets masked; never a cookie."""
+    kept = []
+    encoded = any(name == "content-encoding" and value != "identity" for name, value in headers)
+    for name, value in headers:
+        if name not in KEPT_HEADERS and (name not in extra or name == "set-cookie"):
+            continue
+        if encoded and name in ("content-length", "content-encoding"):
+            continue  # the body is stored decoded
+        if name in ("location", "x-goog-upload-url", "x-goog-upload-control-url"):
+            value = url_without_secrets(value)
+        kept.append((name, mask_text(value, known)))
+    return tuple(kept)

@@ -1,0 +1,132 @@
+"""A live answer is handed on piece by piece while a copy is kept; a recorded one is handed out the same way.
+
+Nothing here knows an HTTP client: a transport feeds raw pieces in and takes decoded pieces out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from .exchange import Headers, Response
+from .notices import in_brief, say_once
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes of an answer above which it is handed on but not recorded."""
+
+# Copied, so that a program that freezes or mocks the clock (freezegun, time-machine) neither breaks nor skews us.
+_clock = time.perf_counter
+
+Decode = Callable[[Headers, list[bytes]], Iterable[tuple[int, bytes]]]
+"""Undo the content-encoding: from headers and raw pieces to (index of the raw piece, decoded piece)."""
+
+Keep = Callable[[Response, bool], None]
+"""Takes the finished answer, and whether it was read to its end (False: the consumer left early)."""
+
+
+def now() -> float:
+    """Seconds on a clock that never goes backwards."""
+    return _clock()
+
+
+class Tee:
+    """The copy that is kept of one live answer. None of its methods raises."""
+
+    __slots__ = ("_arrived", "_decode", "_drop", "_head", "_keep", "_pieces", "_size", "_started")
+
+    def __init__(self, head: Response, started: float, decode: Decode, keep: Keep, drop: Callable[[str], None]) -> None:
+        """`head` is the answer without its body; `started` the time of the request on the clock of `now`;
+        `keep` is called once with the whole answer, or else `drop` once with the reason why there is none."""
+        self._head = head
+        self._started = started
+        self._decode = decode
+        self._keep: Keep | None = keep
+        self._drop = drop
+        self._pieces: list[bytes] = []
+        self._arrived: list[float] = []
+        self._size = 0
+
+    def feed(self, piece: bytes) -> None:
+        """One piece of the raw body has arrived."""
+        if self._keep is None:
+            return
+        self._size += len(piece)
+        if self._size > LARGEST:
+            self._give_up(f"the answer is larger than {LARGEST // 2**20} MiB")
+            return
+        self._pieces.append(piece)
+        self._arrived.append(_clock())
+
+    def finish(self) -> None:
+        """The body has ended as the protocol says it should."""
+        self._done(clean=True)
+
+    def leave(self) -> None:
+        """The consumer closed the answer; after `finish` this says nothing new."""
+        self._done(clean=False)
+
+    def fail(self, problem: BaseException) -> None:
+        """Reading the body raised `problem`."""
+        # Not an error of the connection but the consumer leaving (GeneratorExit, a cancelled task, Ctrl-C):
+        # it may have read all that matters.
+        if isinstance(problem, Exception):
+            self._give_up(f"the connection broke in mid-answer ({type(problem).__name__})")
+        else:
+            self.leave()
+
+    def _give_up(self, reason: str) -> None:
+        if self._keep is not None:
+            self._keep = None
+            self._pieces.clear()
+            self._drop(reason)
+
+    def _done(self, clean: bool) -> None:
+        keep, self._keep = self._keep, None
+        if keep is None:
+            return
+        try:
+            keep(self._answer(), clean)
+        except Exception as problem:  # noqa: BLE001 - the user's call is worth more than our copy of it
+            say_once(f"this answer could not be recorded ({in_brief(problem)}); the program goes on")
+            self._drop("it could not be recorded")
+
+    def _answer(self) -> Response:
+        head = self._head
+        body = bytearray()
+        chunks: list[tuple[int, int]] = []
+        for index, piece in self._decode(head.headers, self._pieces):
+            if piece:
+                body += piece
+                chunks.append((round((self._arrived[index] - self._started) * 1000), len(piece)))
+        # The provider's time: until the last piece, not until a slow consumer had taken it.
+        ended = self._arrived[-1] if self._arrived else _clock()
+        self._pieces.clear()
+        return Response(
+            status=head.status,
+            headers=head.headers,
+            body=bytes(body),
+            chunks=tuple(chunks),
+            ms=round((ended - self._started) * 1000),
+            http_version=head.http_version,
+            reason=head.reason,
+        )
+
+
+def pieces(response: Response, pace: float = 0.0) -> Iterator[tuple[float, bytes]]:
+    """The pieces of a recorded answer as they once arrived, each with the seconds to wait before it.
+
+    `pace` is the factor on the recorded waits: 0 at once, 1 as recorded.
+    """
+    body = response.body
+    if len(response.chunks) < 2:
+        if body:
+            yield response.ms / 1000 * pace, body
+        return
+    view = memoryview(body)
+    start, last = 0, 0
+    for ms, length in response.chunks:
+        yield max(0, ms - last) / 1000 * pace, bytes(view[start : start + length])
+        start += length
+        last = ms
+    if start < len(body):  # a hand-edited recording: never lose bytes
+        yield 0.0, bytes(view[start:])

@@ -1,0 +1,243 @@
+"""The canonical request and its key: what matters, and what does not."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cachy import keys
+from cachy.exchange import SPILL_BYTES, Body, Request
+from cachy.providers.base import Provider
+
+CHAT = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Say hello"}], "temperature": 0.5}
+
+
+def claim(host: str = "api.openai.com", **facts: Any) -> Any:
+    provider = Provider(name="test", finished=lambda *_: None, headers=frozenset({"anthropic-beta", "x-amzn-bedrock-*", "accept"}), **facts)
+    return SimpleNamespace(provider=provider, host=host)
+
+
+def request(body: Any = None, url: str = "https://api.openai.com/v1/chat/completions", method: str = "POST", **headers: str) -> Request:
+    given_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    if isinstance(body, (dict, list)):
+        body = json.dumps(body).encode()
+        given_headers.setdefault("content-type", "application/json")
+    return Request(method, url, tuple(given_headers.items()), Body(body or b""))
+
+
+def key(*args: Any, **kwargs: Any) -> str:
+    return keys.canonical(request(*args, **kwargs), claim()).key
+
+
+def test_key_is_128_bits_of_hex() -> None:
+    """A key is 32 lower-case hex digits, the same on every run and system."""
+    assert key(CHAT) == "6864edac3fbd8fbd118a8d18301b49d6"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b'{"a":1,"b":[1,2]}', b'{ "b": [1, 2],\n "a": 1 }'),
+        (b'{"a":1}', b'{"a":1.0}'),
+        (b'{"a":1e2}', b'{"a":100}'),
+        (b'{"a":"\\u00e9"}', '{"a":"é"}'.encode()),
+        (b'{"a":-0.0}', b'{"a":0}'),
+    ],
+)
+def test_json_is_compared_as_json(one: bytes, other: bytes) -> None:
+    """Key order, spacing, escapes and the spelling of numbers do not matter."""
+    assert key(one, content_type="application/json") == key(other, content_type="application/json")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b'{"a":1}', b'{"a":"1"}'),
+        (b'{"a":1}', b'{"a":true}'),
+        (b'{"a":[1,2]}', b'{"a":[2,1]}'),
+        (b'{"a":null}', b"{}"),
+        (b'{"a":1e999}', b'{"a":1e998}'),
+        (b'{"a":9007199254740993}', b'{"a":9007199254740992}'),
+        (b'{"a":NaN}', b'{"a":Infinity}'),
+        (b'{"a":1}\n{"b":2}', b'{"a":1}\n{"b":3}'),
+        (b"{broken", b"{broken too"),
+        (b'{"a":"x "}', b'{"a":"x"}'),
+    ],
+)
+def test_what_differs_in_json_or_is_no_json_stays_different(one: bytes, other: bytes) -> None:
+    """Different values, types, orders of a list and broken JSON never share a key."""
+    assert key(one, content_type="application/json") != key(other, content_type="application/json")
+
+
+def test_every_part_of_a_request_that_carries_meaning_counts() -> None:
+    """Method, host, path, query, meaning headers and each word of the prompt change the key."""
+    base = key(CHAT)
+    others = [
+        key(CHAT, method="PUT"),
+        key(CHAT, url="https://api.openai.com/v1/completions"),
+        key(CHAT, url="https://api.openai.com/v1/chat/completions?beta=true"),
+        key({**CHAT, "model": "gpt-5"}),
+        key({**CHAT, "messages": [{"role": "user", "content": "Say hello "}]}),
+        key({**CHAT, "stream": True}),
+        key(CHAT, anthropic_beta="files"),
+        key(CHAT, x_amzn_bedrock_trace="ENABLED"),
+        keys.canonical(request(CHAT), claim("api.groq.com")).key,
+        key(b""),
+    ]
+    assert len({base, *others}) == len(others) + 1
+
+
+def test_keys_sdk_noise_and_secrets_never_count() -> None:
+    """API keys in headers and query, user agents and SDK headers are in neither key nor canonical request."""
+    plain = keys.canonical(request(CHAT), claim())
+    noisy = keys.canonical(
+        request(
+            CHAT,
+            url="https://api.openai.com/v1/chat/completions?key=SECRET-IN-QUERY&api-key=OTHER",
+            authorization="Bearer SECRET",
+            x_api_key="SECRET",
+            user_agent="openai/3",
+            x_stainless_retry_count="1",
+            accept="*/*",
+        ),
+        claim(),
+    )
+    assert noisy == plain
+    assert "SECRET" not in noisy.text
+
+
+def test_features_in_a_beta_header_are_a_set() -> None:
+    """`anthropic-beta: a,b` means what `anthropic-beta: b, a` means."""
+    assert key(CHAT, anthropic_beta="a,b") == key(CHAT, anthropic_beta="b, a")
+
+
+def test_escapes_in_a_path_do_not_count_but_escaped_slashes_do() -> None:
+    """Clients escape a path differently; `%2F` is still not `/`."""
+    base = "https://h/models/"
+    assert key(url=base + "a%3Ab") == key(url=base + "a:b")
+    assert key(url=base + "a%2Fb") != key(url=base + "a/b")
+
+
+def test_query_order_does_not_count() -> None:
+    """The query is a set of pairs, blank values included."""
+    assert key(url="https://h/p?a=1&b=") == key(url="https://h/p?b=&a=1")
+    assert key(url="https://h/p?a=1&b=") != key(url="https://h/p?a=1")
+
+
+def test_secret_fields_are_blank_at_any_depth() -> None:
+    """The tokens of MCP servers and keys in a body are not stored and do not count."""
+    def body(token: str) -> dict[str, Any]:
+        return {"api_key": token, "tools": [{"type": "mcp", "headers": {"Authorization": f"Bearer {token}"}}], "max_tokens": 5}
+
+    one = keys.canonical(request(body("first-token")), claim())
+    assert one == keys.canonical(request(body("second-token")), claim())
+    assert "first-token" not in one.text
+    assert '"max_tokens":5' in one.text
+
+
+def test_a_key_in_a_prompt_is_masked_and_still_counts() -> None:
+    """What looks like an API key is not stored, and two prompts with different keys stay different."""
+    def chat(secret: str) -> keys.Canonical:
+        return keys.canonical(request({"messages": [{"content": f"my key is\n{secret} ok?"}]}), claim())
+
+    one, other = chat("sk-proj-" + "a1" * 20), chat("sk-proj-" + "b2" * 20)
+    assert "a1a1a1" not in one.text
+    assert one.key != other.key
+
+
+def test_forms_are_sorted_pairs() -> None:
+    """The order of the fields of a form does not matter, their values do, secrets are blank."""
+    form = "application/x-www-form-urlencoded"
+    assert key(b"a=1&b=2", content_type=form) == key(b"b=2&a=1", content_type=form)
+    assert key(b"a=1", content_type=form) != key(b"a=2", content_type=form)
+    assert key(b"a=1&client_secret=x", content_type=form) == key(b"a=1&client_secret=y", content_type=form)
+
+
+def test_long_base64_enters_as_a_digest() -> None:
+    """An image in a JSON body is not kept, and two images stay different."""
+    def image(letter: str) -> keys.Canonical:
+        url = "data:image/png;base64," + letter * 5000
+        return keys.canonical(request({"input": [{"image_url": url}]}), claim())
+
+    assert len(image("A").text) < 400
+    assert "image/png" in image("A").text
+    assert image("A").key != image("B").key
+
+
+def test_long_prose_is_kept_whole() -> None:
+    """A long prompt is never folded, with or without spaces in its first words."""
+    prose = "word " * 1000
+    assert prose in keys.canonical(request({"messages": [{"content": prose}]}), claim()).text
+
+
+def test_a_body_on_disk_is_digested_as_a_stream() -> None:
+    """A large upload gets the same canonical request whether it comes in one piece or in many."""
+    blocks = [bytes([n % 251]) * 1_000_000 for n in range(SPILL_BYTES // 1_000_000 + 2)]
+    in_pieces, whole = Body.gather(iter(blocks)), Body.gather([b"".join(blocks)])
+    assert in_pieces.data is None
+    assert b"".join(in_pieces.chunks()) == b"".join(blocks)
+    assert keys.digest(in_pieces) == keys.digest(whole)
+    assert keys.digest(in_pieces)["size"] == in_pieces.size
+
+
+def test_two_readers_of_a_body_on_disk_do_not_disturb_each_other() -> None:
+    """A body can be sent twice at once (a retry beside a redirect)."""
+    body = Body.gather([b"x" * (SPILL_BYTES + 1), b"y" * 3_000_000])
+    pairs = list(zip(body.chunks(), body.chunks(), strict=True))
+    assert all(one == other for one, other in pairs)
+    assert sum(len(one) for one, _ in pairs) == body.size
+
+
+def test_recomputing_from_a_recording_gives_the_same_key() -> None:
+    """A stored canonical request, parsed and written again, has its old key."""
+    made = keys.canonical(request({**CHAT, "n": 1.5, "big": 2**60, "deep": [{"é": None}]}), claim())
+    assert keys.from_object(made.data()) == made
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def shuffled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: shuffled(item) for name, item in reversed(list(value.items()))}
+    return [shuffled(item) for item in value] if isinstance(value, list) else value
+
+
+@given(json_values)
+def test_equal_meaning_gives_equal_keys(value: Any) -> None:
+    """Any JSON, with its members in another order and other white space, has the same key."""
+    one = json.dumps({"v": value}).encode()
+    other = json.dumps({"v": shuffled(value)}, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    try:
+        json.loads(other)
+    except UnicodeDecodeError:
+        return
+    assert key(one, content_type="application/json") == key(other, content_type="application/json")
+
+
+@given(json_values, json_values)
+def test_different_meaning_gives_different_keys(one: Any, other: Any) -> None:
+    """Two JSON values share a key only when they are equal as JSON."""
+    def rfc8785(value: Any) -> Any:
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+            return int(value)
+        if isinstance(value, dict):
+            return {name: rfc8785(item) for name, item in value.items()}
+        return [rfc8785(item) for item in value] if isinstance(value, list) else value
+
+    same = json.dumps(rfc8785(one), sort_keys=True) == json.dumps(rfc8785(other), sort_keys=True)
+    assert (key({"v": one}) == key({"v": other})) == same
+
+
+def test_gather_keeps_every_byte() -> None:
+    """A body gathered from pieces is their sum."""
+    assert Body.gather([b"abc", b"", b"def"]).data == b"abcdef"

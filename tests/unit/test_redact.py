@@ -1,0 +1,111 @@
+"""Nothing secret is stored: headers, query, bodies, answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from cachy import redact
+
+KEYS = [
+    "sk-proj-Ab1" + "c3D4" * 10,
+    "sk-ant-api03-" + "Zx9_" * 12,
+    "AIza" + "Sy0" * 11 + "AB",
+    "AKIAIOSFODNN7EXAMPLE",
+    "gsk_" + "a1B2" * 13,
+    "hf_" + "a1B2" * 9,
+    "xai-" + "a1B2" * 20,
+    "r8_" + "a1B2" * 9 + "c",
+    "ghp_" + "a1B2" * 9,
+    "tvly-dev-" + "a1B2" * 8,
+    "pplx-" + "a1B2" * 12,
+    "eyJhbGciOiJIUzI1NiIsInR5.eyJzdWIiOiIxMjM0NTY3ODkw.SflKxwRJSMeKKF2QT4fwpMeJf36",
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("around", ["{}", "my key: {}.", '{{"a":"line\\n{}"}}', '{{"a":"\\uff1a{}"}}', "token={}&x=1"])
+def test_every_shape_of_key_is_masked_wherever_it_stands(key: str, around: str) -> None:
+    """A key is masked at the start of a text, after an escape, between punctuation; the length stays."""
+    text = around.format(key)
+    masked = redact.mask_text(text)
+    assert key not in masked
+    assert key[8:-1] not in masked
+    assert len(masked) == len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the sk-learn library, sk-some-long-hyphenated-class-name-for-css",
+        "task-1234567890123456789012345",
+        "flask-sk-example",
+        "a disk-12345678901234567890123456789",
+        "AIzaShort",
+        "eyJub3QiOiJhIGp3dCJ9",
+        "desk_live_work",
+        "pa-1",
+        "call_a1B2c3D4a1B2c3D4a1B2c3D4",
+        "msg_011CcqVaeLtDzzEbp9eDjsDF",
+        "chatcmpl-CMx5G9aVv4Jq3z1R2s3T4u5V6w7X8",
+        "toolu_01A09q90qw90lq917835lq9",
+    ],
+)
+def test_ordinary_words_and_ids_are_not_masked(text: str) -> None:
+    """Prose, class names and the ids of providers stay as they are."""
+    assert redact.mask_text(text) == text
+
+
+def test_a_mask_is_stable_and_masks_to_itself() -> None:
+    """The same secret always gets the same mask, another one another, and a mask stays."""
+    one, other = redact.mask(KEYS[0]), redact.mask(KEYS[1])
+    assert one == redact.mask(KEYS[0]) != other
+    assert redact.mask(one) == one
+    assert redact.mask_text(f"x {one} y") == f"x {one} y"
+
+
+def test_known_secrets_are_masked_in_an_answer() -> None:
+    """A server that echoes the key it was sent does not get it into the file."""
+    known = redact.secrets_of([("authorization", "Bearer my-own-secret-token-1")], "https://h/?key=query-secret-token")
+    body = redact.mask_bytes(b'{"you":"my-own-secret-token-1","q":"query-secret-token"}', known)
+    assert b"my-own-secret" not in body
+    assert b"query-secret" not in body
+    assert len(body) == len(b'{"you":"my-own-secret-token-1","q":"query-secret-token"}')
+
+
+def test_short_keys_are_not_taken_for_secrets_in_answers() -> None:
+    """The dummy key `test` does not blank every "test" in an answer."""
+    assert redact.secrets_of([("authorization", "Bearer test")], "https://h/") == set()
+
+
+def test_binary_answers_are_left_alone() -> None:
+    """Audio and images keep every byte."""
+    body = bytes(range(256)) * 3
+    assert redact.mask_bytes(body) is body
+
+
+def test_headers_kept_are_few_and_never_cookies() -> None:
+    """Content type and request id stay, cookies and account names do not, not even when asked for."""
+    headers = (
+        ("content-type", "application/json"),
+        ("set-cookie", "a=1"),
+        ("openai-organization", "acme"),
+        ("x-request-id", "r1"),
+        ("x-mine", "m"),
+        ("content-length", "5"),
+    )
+    kept = dict(redact.answer_headers(headers, frozenset({"x-mine", "set-cookie"})))
+    assert kept == {"content-type": "application/json", "x-request-id": "r1", "x-mine": "m", "content-length": "5"}
+
+
+def test_the_length_of_an_encoded_body_is_not_kept() -> None:
+    """A body is stored decoded, so the length and coding of what travelled would be wrong."""
+    headers = (("content-encoding", "gzip"), ("content-length", "5"), ("content-type", "text/plain"))
+    assert redact.answer_headers(headers) == (("content-type", "text/plain"),)
+
+
+def test_capabilities_in_urls_are_masked() -> None:
+    """A signed location keeps its shape and loses its signature."""
+    url = redact.url_without_secrets("https://user:pw@blob.example/a?sig=" + "s" * 20 + "&x=1")
+    assert "user" not in url
+    assert "ssssss" not in url
+    assert url.endswith("&x=1")

@@ -1,0 +1,86 @@
+"""The copy that is kept of a live answer, and how a recorded one is handed out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cachy import streaming
+from cachy.exchange import Response
+from cachy.streaming import Tee, pieces
+
+
+class Kept:
+    def __init__(self, decode: Any = lambda _headers, raw: enumerate(raw)) -> None:
+        self.answers: list[tuple[Response, bool]] = []
+        self.dropped: list[str] = []
+        self.tee = Tee(Response(200), streaming.now(), decode, lambda r, clean: self.answers.append((r, clean)), self.dropped.append)
+
+
+def test_a_whole_answer_is_kept_once() -> None:
+    """Finish keeps all pieces; closing afterwards says nothing new."""
+    kept = Kept()
+    kept.tee.feed(b"ab")
+    kept.tee.feed(b"c")
+    kept.tee.finish()
+    kept.tee.leave()
+    kept.tee.finish()
+    [(answer, clean)] = kept.answers
+    assert (answer.body, clean, [length for _, length in answer.chunks]) == (b"abc", True, [2, 1])
+    assert kept.dropped == []
+
+
+@pytest.mark.parametrize("problem", [GeneratorExit(), KeyboardInterrupt(), None])
+def test_leaving_early_is_told_from_a_whole_answer(problem: BaseException | None) -> None:
+    """Close, a dropped generator and Ctrl-C are the consumer's doing: kept as not read to its end."""
+    kept = Kept()
+    kept.tee.feed(b"ab")
+    if problem is None:
+        kept.tee.leave()
+    else:
+        kept.tee.fail(problem)
+    assert [clean for _, clean in kept.answers] == [False]
+
+
+def test_a_broken_connection_is_never_kept() -> None:
+    """What broke is dropped with the reason, once."""
+    kept = Kept()
+    kept.tee.feed(b"ab")
+    kept.tee.fail(OSError("reset"))
+    kept.tee.leave()
+    assert kept.answers == []
+    assert kept.dropped == ["the connection broke in mid-answer (OSError)"]
+
+
+def test_a_failing_decoder_or_store_does_not_raise(capfd: pytest.CaptureFixture[str]) -> None:
+    """Garbage in the encoding is the provider's fault, not the program's end."""
+    kept = Kept(decode=lambda *_: 1 / 0)
+    kept.tee.feed(b"ab")
+    kept.tee.finish()
+    assert kept.dropped == ["it could not be recorded"]
+
+
+def test_too_large_is_given_up_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endless download is handed on without filling the memory."""
+    monkeypatch.setattr(streaming, "LARGEST", 10)
+    kept = Kept()
+    kept.tee.feed(b"x" * 11)
+    kept.tee.feed(b"y")
+    kept.tee.finish()
+    assert kept.answers == []
+    assert len(kept.dropped) == 1
+
+
+def test_pieces_are_those_that_arrived() -> None:
+    """Chunks in their order, the waits between them scaled."""
+    answer = Response(200, body=b"abcdef", chunks=((100, 1), (300, 2), (300, 3)), ms=300)
+    assert list(pieces(answer)) == [(0, b"a"), (0, b"bc"), (0, b"def")]
+    assert list(pieces(answer, 2.0)) == [(0.2, b"a"), (0.4, b"bc"), (0.0, b"def")]
+
+
+def test_no_byte_is_lost_when_the_chunks_do_not_add_up() -> None:
+    """A hand-edited body is still given out whole."""
+    assert b"".join(piece for _, piece in pieces(Response(200, body=b"longer than before", chunks=((1, 2), (2, 3))))) == b"longer than before"
+    assert [piece for _, piece in pieces(Response(200, body=b"one"))] == [b"one"]
+    assert list(pieces(Response(200))) == []
