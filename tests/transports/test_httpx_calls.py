@@ -223,6 +223,9 @@ def test_a_large_upload_goes_through_a_file(
 def test_encoded_answers_are_stored_decoded(lib: Any, server: Any, using: Any, store: Any, encoding: str) -> None:
     """A compressed answer is readable in the store and replays as the same text, without its encoding."""
     text = json.dumps({"text": "hello " * 200}).encode()
+    with lib.Client() as client:
+        if encoding not in client.headers["accept-encoding"]:
+            pytest.skip(f"this {lib.__name__} cannot decode {encoding}")
     if encoding == "br":
         packed = pytest.importorskip("brotli").compress(text)
     elif encoding == "zstd":

@@ -1,0 +1,1 @@
+"""What cachy tells people: lines for the terminal."""

@@ -1,0 +1,93 @@
+"""The wording of the line at exit, and how it gets onto stderr whatever state stderr is in."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..tally import Stats
+
+
+def exit_line(stats: Stats, store: str, mode_note: str = "", processes: int = 1) -> str:
+    """One line, without its newline: `cachy  42 replayed · 3 recorded · saved 61 s · cachy.jsonl`.
+
+    Args:
+        stats: the counts; what is zero is not mentioned.
+        store: path or URL of the recordings; a password in a URL is not shown.
+        mode_note: what to know about the mode, such as "replay, because CI is set".
+        processes: how many processes the counts come from.
+    """
+    commonest = max(stats.reasons, key=lambda reason: stats.reasons[reason], default="")
+    counts = (
+        (stats.hits, "replayed"),
+        (stats.recorded, "recorded"),
+        (stats.missed, "missed"),
+        (stats.bypassed, f"not recorded ({commonest})" if commonest else "not recorded"),
+        (stats.escaped, "escaped"),
+    )
+    parts = [f"{number} {word}" for number, word in counts if number]
+    if stats.saved_ms:
+        parts.append(f"saved {duration(stats.saved_ms)}")
+    if processes > 1:
+        parts.append(f"in {processes} processes")
+    if mode_note:
+        parts.append(f"mode {mode_note}")
+    if store:
+        parts.append(place(store))
+    return "cachy  " + " · ".join(parts)
+
+
+def duration(ms: int) -> str:
+    """Milliseconds as people read them: `840 ms`, `4.2 s`, `61 s`, `2 m 5 s`, `1 h 2 m`."""
+    if ms < 1000:
+        return f"{ms} ms"
+    if ms < 9950:
+        return f"{ms / 1000:.1f} s"
+    seconds = (ms + 500) // 1000
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} m {seconds} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} m"
+
+
+def place(store: str) -> str:
+    """A store as people know it: relative when below the working directory, `~` for home, no password in a URL."""
+    if "://" in store:
+        scheme, _, rest = store.partition("://")
+        authority, slash, path = rest.partition("/")
+        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+    try:
+        here = os.getcwd()
+    except OSError:  # the working directory was deleted
+        here = ""
+    for folder, sign in ((here, ""), (os.path.expanduser("~"), "~" + os.sep)):
+        inside = folder.rstrip("\\/") + os.sep
+        if len(inside) > 1 and store.startswith(inside):
+            return sign + store[len(inside) :]
+    return store
+
+
+def say(line: str) -> None:
+    """Write `line` and a newline on stderr. Never raises, and never leaves anything in a buffer."""
+    stream = sys.stderr
+    try:
+        encoding = stream.encoding or "ascii"
+        try:
+            data = f"{line}\n".encode(encoding)
+        except UnicodeEncodeError:
+            data = f"{line.replace('·', '-')}\n".encode(encoding, "backslashreplace")
+        stream.flush()
+        # Past the buffer: what a broken pipe leaves in there makes Python exit with status 120.
+        binary = getattr(stream, "buffer", None)
+        raw = getattr(binary, "raw", binary)
+        if raw is None:
+            stream.write(data.decode(encoding))
+        else:
+            raw.write(data)
+    except Exception:  # noqa: BLE001 - stderr is None, closed or broken: then nobody reads it
+        pass
