@@ -33,6 +33,7 @@ def body_of(kind: str) -> tuple[str, bytes]:
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    calls = 0
 
 
 def serve(kind: str) -> Server:
@@ -42,6 +43,7 @@ def serve(kind: str) -> Server:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
+            server.calls += 1
             self.rfile.read(int(self.headers.get("content-length", 0)))
             self.send_response(200)
             self.send_header("content-type", content_type)
@@ -124,7 +126,18 @@ def measure(args: argparse.Namespace) -> float:
     host = f"127.0.0.1:{server.server_port}"
     url = f"http://{host}/v1/chat/completions"
     headers = [(b"content-type", content_type.encode())]
-    mock = lib.MockTransport(lambda _request: lib.Response(200, headers=headers, content=body))
+    # The floor hands out the pieces that a replay hands out; a client's own work per piece is not the tool's.
+    events = [body] if args.body == "json" or not args.pieces else [part + b"\n\n" for part in body.split(b"\n\n") if part]
+
+    class Pieces(lib.SyncByteStream, lib.AsyncByteStream):  # type: ignore[misc, name-defined]
+        def __iter__(self) -> Any:
+            return iter(events)
+
+        async def __aiter__(self) -> Any:
+            for event in events:
+                yield event
+
+    mock = lib.MockTransport(lambda _request: lib.Response(200, headers=headers, stream=Pieces()))
     method = "GET" if args.tool == "hishel" else "POST"
     content: dict[str, Any] = {} if method == "GET" else {"json": PROMPT}
 
@@ -165,6 +178,8 @@ def measure(args: argparse.Namespace) -> float:
                 return found
 
             pairs = asyncio.run(main())
+    expected = 1 + (args.recordings if args.tool == "hishel" else 0)
+    assert server.calls == expected, f"{server.calls} live calls: these were not hits"
     return statistics.median(tool / floor for floor, tool in pairs)
 
 
@@ -189,6 +204,7 @@ def main() -> None:
     parser.add_argument("--body", default="json")
     parser.add_argument("--recordings", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--pieces", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--calls", type=int, default=40)
     print(json.dumps({"ratio": measure(parser.parse_args())}))
 

@@ -86,9 +86,15 @@ class Engine:
             if reason:
                 tally.count("bypassed", reason=reason)
                 return Forward(None)
-            wanted = canonical(request, claim, self._names)
             mode = self.settings.mode
-            found = None if mode in ("record", "off") else self._find(request, claim, wanted)
+            wanted = canonical(request, claim, self._names)
+            found = self._look_up(wanted.key) if mode in ("auto", "replay") else None
+            if found is None:
+                # From here on the request may be stored or shown, so its body is redacted first.
+                bare, wanted = wanted, wanted.redacted(self._names)
+                if mode in ("auto", "replay"):
+                    found = self._look_up(wanted.key) if wanted is not bare else None
+                    found = found or (self._adopt(request, claim, wanted) if self.store.legacy else None)
             action = decide(mode, found=found is not None, changes_state=_changes_state(request))
             if self._watch:
                 outcome = {Action.REPLAY: "hit", Action.REFUSE: "missed"}.get(action, "recorded")
@@ -111,14 +117,15 @@ class Engine:
             raise miss
         return Forward(_Call(self, request, claim, wanted) if action is Action.RECORD else None)
 
-    def _find(self, request: Request, claim: Claim, wanted: Canonical) -> Response | None:
-        line = self.store.get(wanted.key)
-        if line is not None:
-            try:
-                return response_of(line)
-            except ValueError as problem:
-                say_once(f"recording {wanted.key[:8]} in {self.store.url} is damaged and is ignored ({problem})")
-        return self._adopt(request, claim, wanted) if self.store.legacy else None
+    def _look_up(self, key: str) -> Response | None:
+        line = self.store.get(key)
+        if line is None:
+            return None
+        try:
+            return response_of(line)
+        except ValueError as problem:
+            say_once(f"recording {key[:8]} in {self.store.url} is damaged and is ignored ({problem})")
+            return None
 
     def _adopt(self, request: Request, claim: Claim, wanted: Canonical) -> Response | None:
         """Find what pycachy recorded, by its own keys, and record it under ours."""

@@ -18,7 +18,6 @@ with sorted names and no spaces.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
@@ -35,23 +34,37 @@ _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\
 _EXACT = 2**53  # integers above this are not exact as IEEE 754 doubles
 
 
-@dataclass(frozen=True, slots=True)
 class Canonical:
     """A canonical request: its `key` (32 hex digits) and its `text` (JSON, sorted, no spaces)."""
 
-    key: str
-    text: str
+    __slots__ = ("key", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.key = blake2b(text.encode("ascii"), digest_size=16).hexdigest()
 
     def data(self) -> dict[str, Any]:
         """The canonical request as an object."""
         parsed: dict[str, Any] = json.loads(self.text)
         return parsed
 
+    def redacted(self, secret_names: frozenset[str] = frozenset()) -> Canonical:
+        """This request with the secrets of its body taken out: the form that is stored, shown, and looked up.
+
+        Itself when there is nothing to take out, which nearly always holds. So a look-up may try the unredacted
+        key first and need not search every prompt for secrets before a hit.
+        """
+        text = redact.mask_text(_encode(redact.blank_request(self.data(), secret_names)))
+        return self if text == self.text else Canonical(text)
+
 
 def canonical(request: Request, claim: Claim, secret_names: frozenset[str] = frozenset()) -> Canonical:
-    """The canonical form of `request`; `secret_names` are the names that the settings add to redaction."""
+    """The canonical form of `request`, its body not redacted yet (see `Canonical.redacted`).
+
+    `secret_names` are the names that the settings add to redaction; keys in headers and query never enter.
+    """
     provider = claim.provider
-    secret = secret_names | provider.secret_query | provider.secret_headers
+    secret = provider.secret_query | secret_names
     parts = request.split()
     form: dict[str, Any] = {"method": request.method, "host": claim.host, "path": _path(parts.path)}
     if parts.query:
@@ -63,14 +76,13 @@ def canonical(request: Request, claim: Claim, secret_names: frozenset[str] = fro
     if headers:
         form["headers"] = headers
     if request.body.size:
-        form["body"] = _body(request, secret)
+        form["body"] = _body(request)
     return from_object(form)
 
 
 def from_object(form: dict[str, Any]) -> Canonical:
-    """The canonical request of an object (as a recording holds it), secrets masked, key computed."""
-    text = redact.mask_text(json.dumps(form, sort_keys=True, separators=(",", ":")))
-    return Canonical(blake2b(text.encode("ascii"), digest_size=16).hexdigest(), text)
+    """The canonical request of an object, as a recording holds it."""
+    return Canonical(_encode(form))
 
 
 def _path(path: str) -> str:
@@ -93,31 +105,25 @@ def _headers(request: Request, wanted: frozenset[str]) -> dict[str, str]:
     return {name: ",".join(sorted(set(values))) for name, values in found.items()}
 
 
-def _body(request: Request, secret: frozenset[str]) -> dict[str, Any]:
+def _body(request: Request) -> dict[str, Any]:
     content_type = request.header("content-type")
     kind = content_type.partition(";")[0].strip().lower()
     body = request.body
     if body.data is not None:
         if "json" in kind or (not kind and body.data[:1] in (b"{", b"[")):
             try:
-                return {"json": _json(body.data, secret)}
+                return {"json": _json(body.data)}
             except (ValueError, RecursionError):
                 pass  # claims to be JSON and is not (or is JSON lines): it is what its bytes are
         elif kind == "application/x-www-form-urlencoded":
             pairs = parse_qsl(body.data.decode("utf-8", "surrogateescape"), keep_blank_values=True)
-            return {
-                "form": sorted([name, redact.BLANK if redact.is_secret_name(name, secret) else value]
-                               for name, value in pairs)
-            }  # fmt: skip
+            return {"form": sorted([name, value] for name, value in pairs)}
     if kind.startswith("multipart/"):
         from . import multipart
 
         boundary = multipart.boundary_of(content_type)
         parts = multipart.parse(body.chunks(), boundary, _LONG) if boundary else None
         if parts is not None:
-            for part in parts:
-                if "text" in part and redact.is_secret_name(part.get("name", ""), secret):
-                    part["text"] = redact.BLANK
             return {"multipart": parts}
     if body.data is not None and body.size <= _READABLE:
         try:
@@ -135,13 +141,9 @@ def digest(body: Body) -> dict[str, Any]:
     return {"digest": "blake2b:" + state.hexdigest(), "size": body.size}
 
 
-def _json(raw: bytes, secret: frozenset[str]) -> Any:
-    value = json.loads(raw, parse_float=_number, parse_constant=_no_constant)
-    if redact.may_hold_secret_fields(raw, secret):
-        value = redact.blank_fields(value, secret)
-    if len(raw) > _LONG:
-        value = _fold(value)
-    return value
+def _json(raw: bytes) -> Any:
+    value = _decode(raw.decode())
+    return _fold(value) if len(raw) > _LONG else value
 
 
 def _number(literal: str) -> int | float:
@@ -175,3 +177,8 @@ def _fold_text(text: str) -> Any:
         return text
     folded = {"digest": "blake2b:" + blake2b(data.encode("ascii"), digest_size=16).hexdigest(), "size": len(data)}
     return {"data": head[5:], **folded} if comma else folded
+
+
+# Made once: `json.dumps` and `json.loads` make a new one at each call with options, a tenth of the cost of a key.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_decode = json.JSONDecoder(parse_float=_number, parse_constant=_no_constant).decode

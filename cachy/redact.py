@@ -11,7 +11,7 @@ Three rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -35,7 +35,6 @@ SECRET_FIELDS = frozenset(
     "api_key apikey api-key authorization authorization_token access_token refresh_token id_token client_secret"
     " secret_access_key aws_secret_access_key aws_session_token private_key password x-api-key".split()
 )
-_FIELD_HINTS = (b'key"', b'orization', b'_token"', b'secret"', b'password"', b"pi-key", b"piKey", b"PI_KEY", b"PI-KEY")
 
 # Response headers that a client needs on replay (measured: shared notes, sdks.md); nothing else is stored.
 KEPT_HEADERS = frozenset(
@@ -124,22 +123,35 @@ def is_secret_name(name: str, more: frozenset[str] = frozenset()) -> bool:
     return lower in SECRET_QUERY or lower in SECRET_FIELDS or lower in more
 
 
-def may_hold_secret_fields(raw: bytes, more: frozenset[str]) -> bool:
-    """A cheap look at the raw JSON: False means that no field of it can have the name of a secret."""
-    return bool(more) or any(hint in raw for hint in _FIELD_HINTS)
+def blank_request(form: dict[str, Any], more: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """A canonical request whose body fields with the name of a secret read `[redacted]`, at any depth."""
+    body = form.get("body")
+    if not isinstance(body, dict):
+        return form
+    if "json" in body:
+        body = {"json": _blank(body["json"], more)}
+    elif "form" in body:
+        body = {"form": [[name, BLANK if is_secret_name(name, more) else value] for name, value in body["form"]]}
+    elif "multipart" in body:
+        body = {
+            "multipart": [
+                {**part, "text": BLANK} if "text" in part and is_secret_name(part.get("name", ""), more) else part
+                for part in body["multipart"]
+            ]
+        }
+    return {**form, "body": body}
 
 
-def blank_fields(value: Any, more: frozenset[str] = frozenset()) -> Any:
-    """A copy of a JSON value in which strings under the name of a secret read `[redacted]`."""
-    if isinstance(value, Mapping):
+def _blank(value: Any, more: frozenset[str]) -> Any:
+    if isinstance(value, dict):
         return {
             name: BLANK
             if isinstance(item, str) and (name.lower() in SECRET_FIELDS or name.lower() in more)
-            else blank_fields(item, more)
+            else _blank(item, more)
             for name, item in value.items()
         }
     if isinstance(value, list):
-        return [blank_fields(item, more) for item in value]
+        return [_blank(item, more) for item in value]
     return value
 
 

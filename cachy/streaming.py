@@ -112,21 +112,27 @@ class Tee:
         )
 
 
-def pieces(response: Response, pace: float = 0.0) -> Iterator[tuple[float, bytes]]:
-    """The pieces of a recorded answer as they once arrived, each with the seconds to wait before it.
-
-    `pace` is the factor on the recorded waits: 0 at once, 1 as recorded.
-    """
-    body = response.body
-    if len(response.chunks) < 2:
-        if body:
-            yield response.ms / 1000 * pace, body
-        return
-    view = memoryview(body)
-    start, last = 0, 0
-    for ms, length in response.chunks:
-        yield max(0, ms - last) / 1000 * pace, bytes(view[start : start + length])
-        start += length
-        last = ms
+def pieces(response: Response) -> list[bytes]:
+    """The pieces of a recorded answer as they once arrived."""
+    body, chunks = response.body, response.chunks
+    if len(chunks) < 2:
+        return [body] if body else []
+    found = []
+    start = 0
+    for _, length in chunks:
+        end = start + length
+        found.append(body[start:end])
+        start = end
     if start < len(body):  # a hand-edited recording: never lose bytes
-        yield 0.0, bytes(view[start:])
+        found.append(body[start:])
+    return found
+
+
+def waits(response: Response, pace: float) -> Iterator[float]:
+    """The seconds to wait before each of `pieces`; `pace` is the factor on the recorded waits."""
+    last = 0
+    for ms, _ in response.chunks if len(response.chunks) > 1 else ((response.ms, 0),):
+        yield max(0, ms - last) / 1000 * pace
+        last = ms
+    while True:
+        yield 0.0

@@ -1,7 +1,7 @@
 """What became of the calls of this process: counted here, told at exit in one line on stderr.
 
-Under `cachy-run` nothing is printed here. Each count is written at once to the folder named by `CACHY_RUN_DIR`,
-so that it outlives `os._exit` and `kill -9`, and the waiting parent prints one line over all processes.
+Under `cachy-run` nothing is printed here. Each count is written at once to the folder in `CACHY_RUN_DIR`, so
+that it outlives `os._exit` and `kill -9`, and the waiting parent prints one line over all processes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Literal
+from typing import Literal, get_args
 
 Outcome = Literal["hit", "recorded", "missed", "bypassed", "escaped"]
 
@@ -46,7 +46,7 @@ class Counter:
     __slots__ = ("_calls", "_reasons", "_saved_ms")
 
     def __init__(self) -> None:
-        self._calls: dict[Outcome, int] = dict.fromkeys(("hit", "recorded", "missed", "bypassed", "escaped"), 0)
+        self._calls: dict[Outcome, int] = dict.fromkeys(get_args(Outcome), 0)
         self._reasons: dict[str, int] = {}
         self._saved_ms = 0
 
@@ -157,8 +157,8 @@ def _report(folder: str, outcome: str, ms: int, reason: str) -> None:
     line = f"{outcome}\t{ms}\t{reason}\n"
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
     try:
-        # Opened each time: a program that closes all descriptors (a daemon) would otherwise make us write into
-        # whatever file gets the number next. One file for each process: appending is not atomic on Windows.
+        # Opened each time: after a program has closed all descriptors (a daemon does), a kept one would write
+        # into whatever file got its number next. A file for each process: Windows does not append atomically.
         handle = os.open(os.path.join(folder, str(os.getpid())), flags, 0o600)
         try:
             os.write(handle, line.encode("utf-8", "replace"))

@@ -17,7 +17,7 @@ from .. import session as sessions
 from ..engine import Forward, Replay
 from ..exchange import Body, BodyWriter, Headers, Request
 from ..session import Session
-from ..streaming import Tee, pieces
+from ..streaming import Tee, pieces, waits
 
 if TYPE_CHECKING:
     from ..providers import Claim
@@ -338,18 +338,24 @@ class _ReplayStream:
     """The body of a recorded answer, piece by piece as it once arrived."""
 
     def __init__(self, verdict: Replay) -> None:
-        self._verdict = verdict
+        self._response = verdict.response
+        self._pace = verdict.pace
 
     def __iter__(self) -> Iterator[bytes]:
-        for seconds, piece in pieces(self._verdict.response, self._verdict.pace):
-            if seconds:
-                _sleep(seconds)
+        return self._paced() if self._pace else iter(pieces(self._response))
+
+    def _paced(self) -> Iterator[bytes]:
+        for seconds, piece in zip(waits(self._response, self._pace), pieces(self._response), strict=False):
+            _sleep(seconds)
             yield piece
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for seconds, piece in pieces(self._verdict.response, self._verdict.pace):
-            if seconds:
-                await _pause(seconds)
+        if not self._pace:
+            for piece in pieces(self._response):
+                yield piece
+            return
+        for seconds, piece in zip(waits(self._response, self._pace), pieces(self._response), strict=False):
+            await _pause(seconds)
             yield piece
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import pytest
 
 from cachy import streaming
 from cachy.exchange import Response
-from cachy.streaming import Tee, pieces
+from cachy.streaming import Tee, pieces, waits
 
 
 class Kept:
@@ -75,12 +76,13 @@ def test_too_large_is_given_up_and_forgotten(monkeypatch: pytest.MonkeyPatch) ->
 def test_pieces_are_those_that_arrived() -> None:
     """Chunks in their order, the waits between them scaled."""
     answer = Response(200, body=b"abcdef", chunks=((100, 1), (300, 2), (300, 3)), ms=300)
-    assert list(pieces(answer)) == [(0, b"a"), (0, b"bc"), (0, b"def")]
-    assert list(pieces(answer, 2.0)) == [(0.2, b"a"), (0.4, b"bc"), (0.0, b"def")]
+    assert pieces(answer) == [b"a", b"bc", b"def"]
+    assert list(islice(waits(answer, 2.0), 4)) == [0.2, 0.4, 0.0, 0.0]
+    assert next(waits(Response(200, body=b"x", ms=500), 1.0)) == 0.5
 
 
 def test_no_byte_is_lost_when_the_chunks_do_not_add_up() -> None:
     """A hand-edited body is still given out whole."""
-    assert b"".join(piece for _, piece in pieces(Response(200, body=b"longer than before", chunks=((1, 2), (2, 3))))) == b"longer than before"
-    assert [piece for _, piece in pieces(Response(200, body=b"one"))] == [b"one"]
-    assert list(pieces(Response(200))) == []
+    assert b"".join(pieces(Response(200, body=b"longer than before", chunks=((1, 2), (2, 3))))) == b"longer than before"
+    assert pieces(Response(200, body=b"one")) == [b"one"]
+    assert pieces(Response(200)) == []
