@@ -26,7 +26,11 @@ def body_of(kind: str) -> tuple[str, bytes]:
         answer = {"id": "chatcmpl-1", "object": "chat.completion", "choices": [
             {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "answer " * 400}}]}  # fmt: skip
         return "application/json", json.dumps(answer, indent=2).encode()
-    event = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": " word"}}]}
+    event = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": {"content": " word"}}],
+    }
     events = "".join(f"data: {json.dumps(event)}\n\n" for _ in range(360)) + "data: [DONE]\n\n"
     return "text/event-stream", events.encode()
 
@@ -72,9 +76,16 @@ def fill_cachy(store: Path, count: int, body: bytes) -> None:
 
     with store.open("ab") as file:
         for n in range(count):
-            request = {"method": "POST", "host": "api.openai.com", "path": "/v1/chat/completions", "body": {"json": {"n": n}}}
+            request = {
+                "method": "POST",
+                "host": "api.openai.com",
+                "path": "/v1/chat/completions",
+                "body": {"json": {"n": n}},
+            }
             answer = Response(200, (("content-type", "application/json"),), body)
-            file.write(Recording(f"{n:032x}", "2026-11-23T08:00:00Z", "openai", request, answer).to_line() + b"\n")
+            file.write(
+                Recording(f"{n:032x}", "2026-11-23T08:00:00Z", "openai", request, answer).to_line() + b"\n"
+            )
 
 
 def open_tool(tool: str, lib: Any, folder: Path, count: int, kind: str, host: str) -> tuple[Any, Any]:
@@ -90,23 +101,39 @@ def open_tool(tool: str, lib: Any, folder: Path, count: int, kind: str, host: st
 
         with (folder / "cachy.jsonl").open("w") as file:
             for n in range(count):
-                line = {"key": f"{n:08x}", "response": f"{n}{body.decode()}", "headers": {"content-type": content_type}, "status_code": 200, "binary": False}
+                line = {
+                    "key": f"{n:08x}",
+                    "response": f"{n}{body.decode()}",
+                    "headers": {"content-type": content_type},
+                    "status_code": 200,
+                    "binary": False,
+                }
                 file.write(json.dumps(line) + "\n")
         cachy.enable_cachy(cache_dir=folder, doms=(host,))
     elif tool.startswith("vcrpy"):
         import vcr
 
         path = folder / ("c.json" if tool.endswith("json") else "c.yaml")
-        with vcr.use_cassette(str(path), serializer=path.suffix[1:], record_mode="all", match_on=["method", "uri", "body"]) as cassette:
+        with vcr.use_cassette(
+            str(path), serializer=path.suffix[1:], record_mode="all", match_on=["method", "uri", "body"]
+        ) as cassette:
             pass
-        recorder = vcr.VCR(serializer=path.suffix[1:], record_mode="new_episodes", match_on=["method", "uri", "body"])
+        recorder = vcr.VCR(
+            serializer=path.suffix[1:], record_mode="new_episodes", match_on=["method", "uri", "body"]
+        )
         cassette_context = recorder.use_cassette(str(path), allow_playback_repeats=True)
         cassette = cassette_context.__enter__()
         from vcr.request import Request
 
-        answer = {"status": {"code": 200, "message": "OK"}, "headers": {"content-type": [content_type]}, "body": {"string": body}}
+        answer = {
+            "status": {"code": 200, "message": "OK"},
+            "headers": {"content-type": [content_type]},
+            "body": {"string": body},
+        }
         for n in range(count):
-            cassette.append(Request("POST", f"http://{host}/v1/chat/completions", json.dumps({"n": n}), {}), dict(answer))
+            cassette.append(
+                Request("POST", f"http://{host}/v1/chat/completions", json.dumps({"n": n}), {}), dict(answer)
+            )
     elif tool == "hishel":
         import hishel.httpx
         from hishel import SyncSqliteStorage
@@ -127,7 +154,11 @@ def measure(args: argparse.Namespace) -> float:
     url = f"http://{host}/v1/chat/completions"
     headers = [(b"content-type", content_type.encode())]
     # The floor hands out the pieces that a replay hands out; a client's own work per piece is not the tool's.
-    events = [body] if args.body == "json" or not args.pieces else [part + b"\n\n" for part in body.split(b"\n\n") if part]
+    events = (
+        [body]
+        if args.body == "json" or not args.pieces
+        else [part + b"\n\n" for part in body.split(b"\n\n") if part]
+    )
 
     class Pieces(lib.SyncByteStream, lib.AsyncByteStream):  # type: ignore[misc, name-defined]
         def __iter__(self) -> Any:

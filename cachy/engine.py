@@ -99,7 +99,7 @@ class Engine:
             if self._watch:
                 outcome = {Action.REPLAY: "hit", Action.REFUSE: "missed"}.get(action, "recorded")
                 self._watch(outcome, wanted.key, request)
-        except Exception as problem:  # noqa: BLE001 - whatever goes wrong here, the user's call must go on
+        except Exception as problem:
             if self.settings.mode == "replay":
                 # Going on would mean a live call, which replay mode promises never to make.
                 raise self._refusal(request, claim, None, in_brief(problem)) from problem

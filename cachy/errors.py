@@ -1,7 +1,7 @@
 """The one error that cachy raises on purpose.
 
-    BaseException
-    └── Miss        a call in replay mode that has no recording
+BaseException
+└── Miss        a call in replay mode that has no recording
 """
 
 from __future__ import annotations

@@ -29,7 +29,9 @@ _clock = time.perf_counter
 Leaves = dict[str, Any]
 
 
-def explain(engine: Engine, request: Request, claim: Claim, wanted: Canonical | None, problem: str = "") -> Miss:
+def explain(
+    engine: Engine, request: Request, claim: Claim, wanted: Canonical | None, problem: str = ""
+) -> Miss:
     """The Miss for a request; `wanted` is None when not even its key could be made (`problem` says why)."""
     url = redact.url_without_secrets(request.url, claim.provider.secret_query)
     settings = engine.settings
@@ -51,7 +53,9 @@ def explain(engine: Engine, request: Request, claim: Claim, wanted: Canonical | 
     place = _caller()
     lines = [
         f"{first} ({why})",
-        f"  {request.method} {url}" + (f"  {model}" if isinstance(model, str) else "") + (f"  at {place}" if place else ""),
+        f"  {request.method} {url}"
+        + (f"  {model}" if isinstance(model, str) else "")
+        + (f"  at {place}" if place else ""),
         *(f"  {line}" for line in differences[:_SHOWN]),
     ]
     if len(differences) > _SHOWN:
@@ -160,9 +164,17 @@ def _show(value: Any) -> str:
 def _show_change(one: Any, other: Any) -> str:
     if not (isinstance(one, str) and isinstance(other, str)):
         return f"{_show(one)} -> {_show(other)}"
-    start = len(os.path.commonprefix((one, other)))
-    end = len(os.path.commonprefix((one[start:][::-1], other[start:][::-1])))
+    start = _common(one, other)
+    end = _common(one[start:][::-1], other[start:][::-1])
     return f"{_excerpt(one, start, len(one) - end)} -> {_excerpt(other, start, len(other) - end)} (from character {start})"
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters two texts begin with in common."""
+    for index, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return index
+    return min(len(one), len(other))
 
 
 def _excerpt(text: str, start: int, end: int) -> str:

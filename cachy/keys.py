@@ -100,7 +100,9 @@ def _headers(request: Request, wanted: frozenset[str]) -> dict[str, str]:
             if name == "accept" and value.strip() == "*/*":
                 continue  # what every client says when nothing in particular is asked for
             # Lists of features (anthropic-beta: a,b) mean the same in any order.
-            values = [item.strip() for item in value.split(",")] if name.endswith("-beta") else [value.strip()]
+            values = (
+                [item.strip() for item in value.split(",")] if name.endswith("-beta") else [value.strip()]
+            )
             found.setdefault(name, []).extend(values)
     return {name: ",".join(sorted(set(values))) for name, values in found.items()}
 
@@ -175,7 +177,10 @@ def _fold_text(text: str) -> Any:
     head, comma, data = text.partition(",") if text.startswith("data:") else ("", "", text)
     if (comma and not head.endswith(";base64")) or data.encode("ascii").translate(None, _BASE64):
         return text
-    folded = {"digest": "blake2b:" + blake2b(data.encode("ascii"), digest_size=16).hexdigest(), "size": len(data)}
+    folded = {
+        "digest": "blake2b:" + blake2b(data.encode("ascii"), digest_size=16).hexdigest(),
+        "size": len(data),
+    }
     return {"data": head[5:], **folded} if comma else folded
 
 

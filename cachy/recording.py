@@ -58,7 +58,11 @@ class Recording:
         try:
             facts = json.loads(line)
             return cls(
-                facts["key"], facts["at"], facts["provider"], facts["request"], _answer_from_json(facts["response"])
+                facts["key"],
+                facts["at"],
+                facts["provider"],
+                facts["request"],
+                _answer_from_json(facts["response"]),
             )
         except (KeyError, TypeError, AttributeError, RecursionError) as problem:
             raise ValueError(f"not a recording: {problem!r}") from None

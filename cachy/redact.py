@@ -19,32 +19,114 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 BLANK = "[redacted]"
 
 SECRET_QUERY = frozenset(
-    "key api_key apikey api-key access_token auth_token token sig signature client_secret subscription-key"
-    " x-amz-signature x-amz-credential x-amz-security-token x-amz-date x-amz-expires x-amz-algorithm"
-    " x-amz-signedheaders x-goog-signature x-goog-credential x-goog-date x-goog-expires x-goog-algorithm"
-    " x-goog-signedheaders awsaccesskeyid googleaccessid upload_id".split()
+    [
+        "key",
+        "api_key",
+        "apikey",
+        "api-key",
+        "access_token",
+        "auth_token",
+        "token",
+        "sig",
+        "signature",
+        "client_secret",
+        "subscription-key",
+        "x-amz-signature",
+        "x-amz-credential",
+        "x-amz-security-token",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-algorithm",
+        "x-amz-signedheaders",
+        "x-goog-signature",
+        "x-goog-credential",
+        "x-goog-date",
+        "x-goog-expires",
+        "x-goog-algorithm",
+        "x-goog-signedheaders",
+        "awsaccesskeyid",
+        "googleaccessid",
+        "upload_id",
+    ]
 )
 
 SECRET_HEADERS = frozenset(
-    "authorization proxy-authorization x-api-key api-key x-goog-api-key ocp-apim-subscription-key"
-    " x-amz-security-token xi-api-key x-subscription-token x-auth-token x-access-token cookie".split()
+    [
+        "authorization",
+        "proxy-authorization",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "ocp-apim-subscription-key",
+        "x-amz-security-token",
+        "xi-api-key",
+        "x-subscription-token",
+        "x-auth-token",
+        "x-access-token",
+        "cookie",
+    ]
 )
 
 # Fields of JSON and form bodies whose string value is a secret at any depth (MCP servers carry their tokens so).
 SECRET_FIELDS = frozenset(
-    "api_key apikey api-key authorization authorization_token access_token refresh_token id_token client_secret"
-    " secret_access_key aws_secret_access_key aws_session_token private_key password x-api-key".split()
+    [
+        "api_key",
+        "apikey",
+        "api-key",
+        "authorization",
+        "authorization_token",
+        "access_token",
+        "refresh_token",
+        "id_token",
+        "client_secret",
+        "secret_access_key",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "private_key",
+        "password",
+        "x-api-key",
+    ]
 )
 
 # Response headers that a client needs on replay (measured: shared notes, sdks.md); nothing else is stored.
 KEPT_HEADERS = frozenset(
-    "content-type content-length content-disposition content-range accept-ranges content-language etag last-modified"
-    " link location retry-after retry-after-ms x-should-retry request-id x-request-id apim-request-id x-ms-request-id"
-    " x-amzn-requestid x-amzn-errortype x-amzn-bedrock-content-type x-amzn-bedrock-input-token-count"
-    " x-amzn-bedrock-output-token-count x-amzn-bedrock-cache-read-input-token-count"
-    " x-amzn-bedrock-cache-write-input-token-count x-goog-upload-url x-goog-upload-status"
-    " x-goog-upload-chunk-granularity x-goog-upload-control-url x-goog-upload-size-received x-repo-commit"
-    " x-linked-size x-linked-etag x-total-count openai-model openai-version".split()
+    [
+        "content-type",
+        "content-length",
+        "content-disposition",
+        "content-range",
+        "accept-ranges",
+        "content-language",
+        "etag",
+        "last-modified",
+        "link",
+        "location",
+        "retry-after",
+        "retry-after-ms",
+        "x-should-retry",
+        "request-id",
+        "x-request-id",
+        "apim-request-id",
+        "x-ms-request-id",
+        "x-amzn-requestid",
+        "x-amzn-errortype",
+        "x-amzn-bedrock-content-type",
+        "x-amzn-bedrock-input-token-count",
+        "x-amzn-bedrock-output-token-count",
+        "x-amzn-bedrock-cache-read-input-token-count",
+        "x-amzn-bedrock-cache-write-input-token-count",
+        "x-goog-upload-url",
+        "x-goog-upload-status",
+        "x-goog-upload-chunk-granularity",
+        "x-goog-upload-control-url",
+        "x-goog-upload-size-received",
+        "x-repo-commit",
+        "x-linked-size",
+        "x-linked-etag",
+        "x-total-count",
+        "openai-model",
+        "openai-version",
+    ]
 )
 
 # Shapes of keys, each strict enough that ordinary words do not have it. The text searched is JSON or SSE, so a
@@ -55,8 +137,7 @@ _PREFIXES = (
 )  # fmt: skip
 _START = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
 _SHAPES = re.compile(
-    _START
-    + r"(?:"
+    _START + r"(?:"
     r"sk-(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{24,}"
     r"|sk_(?:live_|test_)?(?=[A-Za-z]*\d)[A-Za-z0-9]{24,}"
     r"|AIza[A-Za-z0-9_-]{35}"
@@ -131,11 +212,15 @@ def blank_request(form: dict[str, Any], more: frozenset[str] = frozenset()) -> d
     if "json" in body:
         body = {"json": _blank(body["json"], more)}
     elif "form" in body:
-        body = {"form": [[name, BLANK if is_secret_name(name, more) else value] for name, value in body["form"]]}
+        body = {
+            "form": [[name, BLANK if is_secret_name(name, more) else value] for name, value in body["form"]]
+        }
     elif "multipart" in body:
         body = {
             "multipart": [
-                {**part, "text": BLANK} if "text" in part and is_secret_name(part.get("name", ""), more) else part
+                {**part, "text": BLANK}
+                if "text" in part and is_secret_name(part.get("name", ""), more)
+                else part
                 for part in body["multipart"]
             ]
         }
@@ -162,7 +247,9 @@ def url_without_secrets(url: str, more: frozenset[str] = frozenset()) -> str:
     query = parts.query
     if query and any(is_secret_name(name, more) for name, _ in parse_qsl(query, keep_blank_values=True)):
         pairs = parse_qsl(query, keep_blank_values=True)
-        query = urlencode([(name, mask(value) if is_secret_name(name, more) else value) for name, value in pairs])
+        query = urlencode(
+            [(name, mask(value) if is_secret_name(name, more) else value) for name, value in pairs]
+        )
     return urlunsplit((parts.scheme, host, parts.path, query, parts.fragment))
 
 
@@ -177,7 +264,6 @@ def answer_headers(
             continue
         if encoded and name in ("content-length", "content-encoding"):
             continue  # the body is stored decoded
-        if name in ("location", "x-goog-upload-url", "x-goog-upload-control-url"):
-            value = url_without_secrets(value)
-        kept.append((name, mask_text(value, known)))
+        is_url = name in ("location", "x-goog-upload-url", "x-goog-upload-control-url")
+        kept.append((name, mask_text(url_without_secrets(value) if is_url else value, known)))
     return tuple(kept)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import RLock
-from typing import Any
 
 from . import _bootstrap, hooks, settings, tally
 from .engine import Engine, Watch
@@ -139,5 +138,3 @@ def _open(
         return None
     tally.configure(found.store, found.summary, "replay, because CI is set" if found.mode_is_from_ci else "")
     return Session(Engine(found, store, watch), Registry(found.hosts, only))
-
-

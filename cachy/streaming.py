@@ -34,7 +34,9 @@ class Tee:
 
     __slots__ = ("_arrived", "_decode", "_drop", "_head", "_keep", "_pieces", "_size", "_started")
 
-    def __init__(self, head: Response, started: float, decode: Decode, keep: Keep, drop: Callable[[str], None]) -> None:
+    def __init__(
+        self, head: Response, started: float, decode: Decode, keep: Keep, drop: Callable[[str], None]
+    ) -> None:
         """`head` is the answer without its body; `started` the time of the request on the clock of `now`;
         `keep` is called once with the whole answer, or else `drop` once with the reason why there is none."""
         self._head = head

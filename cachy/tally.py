@@ -92,16 +92,17 @@ def count(outcome: Outcome, *, ms: int = 0, reason: str = "") -> None:
     Raises KeyError for an outcome that does not exist, nothing else. Safe for threads and forks.
     """
     global _will_tell
-    reason = " ".join(reason.split())[:120]
+    if reason:
+        reason = " ".join(reason.split())[:120]
     with _lock:
         _counter.add(outcome, ms, reason)
-        first, _will_tell = not _will_tell, True
+        if not _will_tell:
+            _will_tell = True
+            # A forked child may hold its parent's registration or may have lost it: exactly one, either way.
+            atexit.unregister(_tell)
+            atexit.register(_tell)
     if _run_dir is not None:
         _report(_run_dir, outcome, ms, reason)
-    elif first:
-        # A forked child may hold its parent's registration or may have lost it: exactly one, either way.
-        atexit.unregister(_tell)
-        atexit.register(_tell)
 
 
 def stats() -> Stats:
@@ -170,7 +171,7 @@ def _report(folder: str, outcome: str, ms: int, reason: str) -> None:
 
 def _tell() -> None:
     """Print the exit line, if there is anything to tell."""
-    if not _summary or not stats().handled:
+    if not _summary or _run_dir is not None or not stats().handled:
         return
     try:
         from .report import terminal

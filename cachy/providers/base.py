@@ -1,6 +1,7 @@
-"""What a provider is to cachy: a description of one service, or of one family of services with the same shape.
+"""What a provider is to cachy: a description of one service, or of a family of services with the same shape.
 
-A provider holds facts and two pure functions; it does no I/O and knows no HTTP client.
+A provider holds facts and pure functions; it does no I/O and knows no HTTP client. A third party describes
+its own service the same way and names it in the entry point group `cachy.providers`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,36 @@ Json = Any
 """A parsed JSON value."""
 
 Unrecordable = str | None
-"""None, or the reason in a few words ("the stream ended without [DONE]")."""
+"""None, or the reason in a few words ("the stream ended without its end marker")."""
 
-def _always(_request: Request) -> Unrecordable:
+Finished = Callable[[Request, Response, bool], Unrecordable]
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of `text`, which spaces separate."""
+    return frozenset(text.split())
+
+
+MEANING = words(
+    "range if-range anthropic-beta anthropic-version openai-beta extra-parameters x-portkey-provider"
+    " helicone-target-url"
+)
+"""Request headers that change the meaning of a call, whichever service it goes to: gateways and clouds speak
+the dialects of several providers on one host."""
+
+_TOKEN_ENDINGS = ("/token", "/oauth/access_token", "/issuetoken")
+_TELEMETRY = ("/v1/traces/ingest", "/api/event_logging/batch")
+
+
+def not_content(request: Request) -> Unrecordable:
+    """The reason when a request is a token exchange or telemetry, which no replay could or should repeat."""
+    if request.method != "POST":
+        return None
+    path = request.split().path.rstrip("/").lower()
+    if path.endswith(_TOKEN_ENDINGS):
+        return "a token exchange"
+    if path.endswith(_TELEMETRY):
+        return "telemetry"
     return None
 
 
@@ -27,21 +55,27 @@ class Provider:
 
     `finished` decides whether an answer ended well and may be recorded; it is given the whole answer with its
     decoded body, and `clean`: whether the body was read to its end (False: the consumer left early).
+    `cachy.providers.answers.finished` does it for all known API shapes.
     `skip` names the requests that must pass untouched and unrecorded (token exchange, telemetry).
     """
 
     name: str
-    finished: Callable[[Request, Response, bool], Unrecordable]
+    finished: Finished
     hosts: tuple[str, ...] = ()
-    """Host patterns: `api.openai.com`, or with `*` for one or more whole labels: `*.openai.azure.com`."""
+    """Host patterns: `api.openai.com`, `localhost:11434`, or with `*` for one or more whole labels
+    (`*.openai.azure.com`) or for a part of one label (`*-aiplatform.googleapis.com`)."""
     base_url_env: tuple[str, ...] = ()
     """Environment variables in which the SDKs take another base URL."""
     key_env: tuple[str, ...] = ()
     """Environment variables in which the SDKs look for the API key."""
-    headers: frozenset[str] = frozenset()
+    headers: frozenset[str] = MEANING
     """Request headers (lower case) that change the meaning; `x-amzn-bedrock-*` is a prefix."""
     secret_headers: frozenset[str] = frozenset()
     """Request headers of this provider that carry a secret, beyond those in `cachy.redact`."""
     secret_query: frozenset[str] = frozenset()
     """Query parameters of this provider that carry a secret, beyond those in `cachy.redact`."""
-    skip: Callable[[Request], Unrecordable] = _always
+    skip: Callable[[Request], Unrecordable] = not_content
+    shape: str = ""
+    """The API it speaks, by the name of the provider that it comes from: `openai`, `anthropic`, ..."""
+    paths: tuple[str, ...] = ()
+    """When given: how the paths of the service begin, on a host that serves other things too."""

@@ -56,7 +56,7 @@ def duration(ms: int) -> str:
 
 
 def place(store: str) -> str:
-    """A store as people know it: relative when below the working directory, `~` for home, no password in a URL."""
+    """A store as people know it: relative to the working directory or to `~`; a URL without its password."""
     if "://" in store:
         scheme, _, rest = store.partition("://")
         authority, slash, path = rest.partition("/")

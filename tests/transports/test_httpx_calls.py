@@ -86,7 +86,9 @@ def test_streams_are_replayed_chunk_for_chunk(lib: Any, server: Any, using: Any,
         assert "".join(take("iter_text")).encode() == b"".join(EVENTS)
         assert [line for line in take("iter_lines") if line] == [event.decode().strip() for event in EVENTS]
     assert len(server.calls) == 1
-    assert [length for _, length in lines_of(store)[0]["response"]["chunks"]] == [len(event) for event in EVENTS]
+    assert [length for _, length in lines_of(store)[0]["response"]["chunks"]] == [
+        len(event) for event in EVENTS
+    ]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -144,7 +146,10 @@ def bodies(kind: str) -> Any:
     if kind == "file":
         return {"content": io.BytesIO(b"file " * 1000)}
     if kind == "multipart":
-        return {"files": {"file": ("a.txt", io.BytesIO(b"part " * 1000), "text/plain")}, "data": {"purpose": "x"}}
+        return {
+            "files": {"file": ("a.txt", io.BytesIO(b"part " * 1000), "text/plain")},
+            "data": {"purpose": "x"},
+        }
     if kind == "unseekable":
 
         class Pipe(io.BytesIO):
@@ -220,7 +225,9 @@ def test_a_large_upload_goes_through_a_file(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
-def test_encoded_answers_are_stored_decoded(lib: Any, server: Any, using: Any, store: Any, encoding: str) -> None:
+def test_encoded_answers_are_stored_decoded(
+    lib: Any, server: Any, using: Any, store: Any, encoding: str
+) -> None:
     """A compressed answer is readable in the store and replays as the same text, without its encoding."""
     text = json.dumps({"text": "hello " * 200}).encode()
     with lib.Client() as client:
@@ -270,7 +277,10 @@ def test_around_a_hit_the_client_does_its_own_work(lib: Any, server: Any, using:
     """Redirects, auth flows, event hooks and cookies of the request work on a hit as they do live."""
     server.on("/from", lambda h: h.whole(b"", status=302, location="/to"))
     seen: list[str] = []
-    hooks = {"request": [lambda r: seen.append("> " + r.url.path)], "response": [lambda r: seen.append("< " + r.url.path)]}
+    hooks = {
+        "request": [lambda r: seen.append("> " + r.url.path)],
+        "response": [lambda r: seen.append("< " + r.url.path)],
+    }
 
     class Signed(lib.Auth):  # type: ignore[misc, name-defined]
         def auth_flow(self, request: Any) -> Any:
@@ -279,7 +289,9 @@ def test_around_a_hit_the_client_does_its_own_work(lib: Any, server: Any, using:
             seen.append(f"auth {response.status_code}")
 
     def call() -> Any:
-        with lib.Client(event_hooks=hooks, follow_redirects=True, auth=Signed(), cookies={"c": "1"}) as client:
+        with lib.Client(
+            event_hooks=hooks, follow_redirects=True, auth=Signed(), cookies={"c": "1"}
+        ) as client:
             return client.get(server.url + "/from")
 
     with using():
@@ -330,7 +342,9 @@ def endless(handler: Any) -> None:
         handler.chunk(b'data: {"choices":[{"delta":{"content":"%d"}}]}\n\n' % n)
 
 
-def test_leaving_early_stops_the_provider_and_is_not_recorded(lib: Any, server: Any, using: Any, store: Any) -> None:
+def test_leaving_early_stops_the_provider_and_is_not_recorded(
+    lib: Any, server: Any, using: Any, store: Any
+) -> None:
     """A consumer that stops closes the connection at once; what it left half-read is never a whole answer."""
     url = server.on("/v1/chat/completions", endless)
     with using():
@@ -351,7 +365,10 @@ def test_leaving_early_in_async_code(lib: Any, server: Any, using: Any, store: A
 
     async def cancelled() -> None:
         async def read() -> None:
-            async with lib.AsyncClient() as client, client.stream("POST", url, json={"stream": True}) as response:
+            async with (
+                lib.AsyncClient() as client,
+                client.stream("POST", url, json={"stream": True}) as response,
+            ):
                 async for _ in response.aiter_bytes():
                     started.set()
                     await asyncio.sleep(0)
@@ -371,7 +388,9 @@ def test_leaving_early_in_async_code(lib: Any, server: Any, using: Any, store: A
     assert lines_of(store) == []
 
 
-def test_leaving_after_the_end_marker_is_a_whole_answer(lib: Any, server: Any, using: Any, store: Any) -> None:
+def test_leaving_after_the_end_marker_is_a_whole_answer(
+    lib: Any, server: Any, using: Any, store: Any
+) -> None:
     """SDKs stop at `[DONE]` and close; the provider had said all, so it is recorded."""
     release = threading.Event()
 
@@ -431,7 +450,9 @@ def test_record_status_records_a_chosen_error(lib: Any, server: Any, using: Any)
 
 
 @pytest.mark.parametrize("body", [b'{"cut":', b"", b"<html>garbage"])
-def test_a_broken_json_answer_is_not_recorded(lib: Any, server: Any, using: Any, store: Any, body: bytes) -> None:
+def test_a_broken_json_answer_is_not_recorded(
+    lib: Any, server: Any, using: Any, store: Any, body: bytes
+) -> None:
     """An answer that promises JSON and is not is handed on and asked for again."""
     url = server.on("/g", lambda h: h.whole(body))
     with using():
@@ -455,10 +476,14 @@ def test_a_miss_names_the_field_that_differs(lib: Any, server: Any, using: Any) 
     """Beside a recording that is nearly the same, the first line of the miss names the difference."""
     url = server.url + "/v1/chat/completions"
     with using():
-        lib.post(url, json={"model": "m", "messages": [{"content": "about 2026-11-22 say something"}], "n": 1})
+        lib.post(
+            url, json={"model": "m", "messages": [{"content": "about 2026-11-22 say something"}], "n": 1}
+        )
         lib.post(url, json={"model": "other", "messages": [{"content": "nothing alike"}]})
     with using("replay"), pytest.raises(cachy.Miss) as caught:
-        lib.post(url, json={"model": "m", "messages": [{"content": "about 2026-11-23 say something"}], "n": 1})
+        lib.post(
+            url, json={"model": "m", "messages": [{"content": "about 2026-11-23 say something"}], "n": 1}
+        )
     first = str(caught.value).splitlines()[0]
     assert first.startswith("messages[0].content not as in recording")
     assert any("2026-11-23" in line for line in caught.value.differences)
@@ -499,7 +524,10 @@ def test_delete_is_forwarded_in_auto_and_replayed_in_replay(lib: Any, server: An
 def test_unknown_hosts_are_not_touched(lib: Any, server: Any, using: Any, store: Any) -> None:
     """A call to a host that nobody named goes by, its generator body unread by us."""
     with using(hosts=[]):
-        assert [lib.post(server.url, content=iter([b"x"])).json() for _ in range(2)] == [{"call": 1}, {"call": 2}]
+        assert [lib.post(server.url, content=iter([b"x"])).json() for _ in range(2)] == [
+            {"call": 1},
+            {"call": 2},
+        ]
     assert lines_of(store) == []
 
 

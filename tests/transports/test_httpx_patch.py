@@ -88,7 +88,10 @@ def test_disable_puts_the_classes_back(lib: Any, server: Any, store: Any, using:
     assert lib.Client.__dict__["_transport_for_url"] is not before[0]
     lib.get(server.url + "/v1")
     cachy.disable()
-    assert (lib.Client.__dict__["_transport_for_url"], lib.AsyncClient.__dict__["_transport_for_url"]) == before
+    assert (
+        lib.Client.__dict__["_transport_for_url"],
+        lib.AsyncClient.__dict__["_transport_for_url"],
+    ) == before
     assert lib.get(server.url + "/v1").json() == {"call": 2}
 
 
@@ -120,7 +123,14 @@ def test_without_the_private_method_the_transport_classes_are_patched(
         original = client._transport_for_url
         monkeypatch.delattr(client, "_transport_for_url")
         # The client's own code must still find a transport: it calls the method by its name on the instance.
-        monkeypatch.setattr(client, "__getattr__", lambda self, name, o=original: o.__get__(self) if name == "_transport_for_url" else object.__getattribute__(self, name), raising=False)
+        monkeypatch.setattr(
+            client,
+            "__getattr__",
+            lambda self, name, o=original: (
+                o.__get__(self) if name == "_transport_for_url" else object.__getattribute__(self, name)
+            ),
+            raising=False,
+        )
     with using():
         assert [lib.get(server.url + "/v1").json() for _ in range(2)] == [{"call": 1}, {"call": 1}]
 
@@ -143,7 +153,9 @@ def test_other_threads_and_tasks_are_not_touched(lib: Any, server: Any, using: A
     url = server.url + "/v1"
     results: list[Any] = []
     with using():
-        thread = threading.Thread(target=lambda: results.extend(lib.get(url).json()["call"] for _ in range(2)))
+        thread = threading.Thread(
+            target=lambda: results.extend(lib.get(url).json()["call"] for _ in range(2))
+        )
         thread.start()
         thread.join()
         assert results == [1, 2]

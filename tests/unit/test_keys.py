@@ -18,11 +18,21 @@ CHAT = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Say hel
 
 
 def claim(host: str = "api.openai.com", **facts: Any) -> Any:
-    provider = Provider(name="test", finished=lambda *_: None, headers=frozenset({"anthropic-beta", "x-amzn-bedrock-*", "accept"}), **facts)
+    provider = Provider(
+        name="test",
+        finished=lambda *_: None,
+        headers=frozenset({"anthropic-beta", "x-amzn-bedrock-*", "accept"}),
+        **facts,
+    )
     return SimpleNamespace(provider=provider, host=host)
 
 
-def request(body: Any = None, url: str = "https://api.openai.com/v1/chat/completions", method: str = "POST", **headers: str) -> Request:
+def request(
+    body: Any = None,
+    url: str = "https://api.openai.com/v1/chat/completions",
+    method: str = "POST",
+    **headers: str,
+) -> Request:
     given_headers = {name.replace("_", "-"): value for name, value in headers.items()}
     if isinstance(body, (dict, list)):
         body = json.dumps(body).encode()
@@ -131,10 +141,17 @@ def test_query_order_does_not_count() -> None:
 
 def test_secret_fields_are_blank_at_any_depth() -> None:
     """The tokens of MCP servers and keys in a body are not stored and do not count."""
-    def body(token: str) -> dict[str, Any]:
-        return {"api_key": token, "tools": [{"type": "mcp", "headers": {"Authorization": f"Bearer {token}"}}], "max_tokens": 5}
 
-    one, other = (keys.canonical(request(body(token)), claim()).redacted() for token in ("first-token", "second-token"))
+    def body(token: str) -> dict[str, Any]:
+        return {
+            "api_key": token,
+            "tools": [{"type": "mcp", "headers": {"Authorization": f"Bearer {token}"}}],
+            "max_tokens": 5,
+        }
+
+    one, other = (
+        keys.canonical(request(body(token)), claim()).redacted() for token in ("first-token", "second-token")
+    )
     assert one.key == other.key
     assert "first-token" not in one.text
     assert '"max_tokens":5' in one.text
@@ -142,8 +159,11 @@ def test_secret_fields_are_blank_at_any_depth() -> None:
 
 def test_a_key_in_a_prompt_is_masked_and_still_counts() -> None:
     """What looks like an API key is not stored, and two prompts with different keys stay different."""
+
     def chat(secret: str) -> keys.Canonical:
-        return keys.canonical(request({"messages": [{"content": f"my key is\n{secret} ok?"}]}), claim()).redacted()
+        return keys.canonical(
+            request({"messages": [{"content": f"my key is\n{secret} ok?"}]}), claim()
+        ).redacted()
 
     one, other = chat("sk-proj-" + "a1" * 20), chat("sk-proj-" + "b2" * 20)
     assert "a1a1a1" not in one.text
@@ -167,6 +187,7 @@ def test_redacting_what_holds_no_secret_changes_nothing() -> None:
 
 def test_long_base64_enters_as_a_digest() -> None:
     """An image in a JSON body is not kept, and two images stay different."""
+
     def image(letter: str) -> keys.Canonical:
         url = "data:image/png;base64," + letter * 5000
         return keys.canonical(request({"input": [{"image_url": url}]}), claim())
@@ -234,6 +255,7 @@ def test_equal_meaning_gives_equal_keys(value: Any) -> None:
 @given(json_values, json_values)
 def test_different_meaning_gives_different_keys(one: Any, other: Any) -> None:
     """Two JSON values share a key only when they are equal as JSON."""
+
     def rfc8785(value: Any) -> Any:
         if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
             return int(value)

@@ -11,7 +11,18 @@ ROOT = Path(cachy.__file__).parent
 
 # From the bottom up; what is not named belongs to the nearest package that is.
 LAYERS = [
-    {"", "errors", "notices", "exchange", "trust", "redact", "multipart", "_bootstrap", "hooks", "report.terminal"},
+    {
+        "",
+        "errors",
+        "notices",
+        "exchange",
+        "trust",
+        "redact",
+        "multipart",
+        "_bootstrap",
+        "hooks",
+        "report.terminal",
+    },
     {"settings", "recording"},
     {"keys", "providers", "stores", "legacy", "tally"},
     {"policy", "streaming"},
@@ -63,7 +74,12 @@ def top_imports(name: str, tree: ast.Module, is_package: bool) -> list[str]:
             target = ".".join([*base, *([node.module] if node.module else [])])
             names = [f"{target}.{alias.name}" for alias in node.names]
             # `from . import redact` imports a module, `from .redact import mask` a name of one.
-            found += [n if (ROOT / n.removeprefix("cachy.").replace(".", "/")).with_suffix(".py").exists() else target for n in names]
+            found += [
+                n
+                if (ROOT / n.removeprefix("cachy.").replace(".", "/")).with_suffix(".py").exists()
+                else target
+                for n in names
+            ]
     return found
 
 
@@ -94,5 +110,7 @@ def test_no_module_imports_an_http_client_at_its_top() -> None:
 
 def test_no_module_is_longer_than_350_lines() -> None:
     """A reader can hold each module in the head."""
-    long = {path.name: n for path in ROOT.rglob("*.py") if (n := len(path.read_text("utf-8").splitlines())) > 350}
+    long = {
+        path.name: n for path in ROOT.rglob("*.py") if (n := len(path.read_text("utf-8").splitlines())) > 350
+    }
     assert long == {}

@@ -38,7 +38,12 @@ def test_parts_in_order() -> None:
     """Names, file names, types, texts and digests come out in the order of the body."""
     purpose, file, empty = parts(body("xyz"), "xyz")
     assert purpose == {"name": "purpose", "text": "assistants"}
-    assert (file["name"], file["filename"], file["type"], file["size"]) == ("file", "a b.txt", "text/plain", 32)
+    assert (file["name"], file["filename"], file["type"], file["size"]) == (
+        "file",
+        "a b.txt",
+        "text/plain",
+        32,
+    )
     assert file["digest"].startswith("blake2b:")
     assert empty == {"name": "empty", "text": ""}
 
@@ -51,7 +56,9 @@ def test_the_cut_does_not_matter(size: int) -> None:
 
 def test_the_boundary_does_not_matter() -> None:
     """Two boundaries, the same parts."""
-    assert parts(body("a1"), "a1") == parts(body("f9ee33966b45cc8c80952bb57cc728c4"), "f9ee33966b45cc8c80952bb57cc728c4")
+    assert parts(body("a1"), "a1") == parts(
+        body("f9ee33966b45cc8c80952bb57cc728c4"), "f9ee33966b45cc8c80952bb57cc728c4"
+    )
 
 
 def test_content_matters() -> None:
@@ -59,7 +66,9 @@ def test_content_matters() -> None:
     assert parts(body("xyz").replace(b"world", b"w0rld"), "xyz") != parts(body("xyz"), "xyz")
 
 
-@pytest.mark.parametrize("raw", [b"", b"not multipart", b"--xyz\r\nContent-Type: text/plain\r\n\r\ncut off", b"--other--\r\n"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"not multipart", b"--xyz\r\nContent-Type: text/plain\r\n\r\ncut off", b"--other--\r\n"]
+)
 def test_what_is_no_multipart_body_is_told_apart(raw: bytes) -> None:
     """A body that does not keep to its boundary is None, never an empty list that others would share."""
     assert parts(raw, "xyz") is None
@@ -72,7 +81,11 @@ def test_part_without_headers() -> None:
 
 def test_binary_and_long_fields_are_digests() -> None:
     """A field that is not UTF-8, or is long, is not kept."""
-    raw = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n\xff\xfe\r\n--b\r\nContent-Disposition: form-data; name="y"\r\n\r\n' + b"y" * 2000 + b"\r\n--b--"
+    raw = (
+        b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n\xff\xfe\r\n--b\r\nContent-Disposition: form-data; name="y"\r\n\r\n'
+        + b"y" * 2000
+        + b"\r\n--b--"
+    )
     one, other = parts(raw, "b")
     assert (one["size"], other["size"]) == (2, 2000)
     assert "text" not in one

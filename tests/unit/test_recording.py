@@ -69,13 +69,23 @@ def test_a_lone_surrogate_in_the_request_can_be_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"{}", b"[]", b"null", b'{"key":"x"', b'{"key":"x","response":{"status":200}}', b'x,"response":{}}', b'x,"response":[1]}']
+    "line",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"key":"x"',
+        b'{"key":"x","response":{"status":200}}',
+        b'x,"response":{}}',
+        b'x,"response":[1]}',
+    ],
 )
 def test_what_is_no_recording_raises_value_error(line: bytes) -> None:
     """A damaged line is told apart, never read as something else."""
-    with pytest.raises(ValueError):  # noqa: PT011 - json's and ours
+    with pytest.raises(ValueError):
         Recording.from_line(line)
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         response_of(line)
 
 

@@ -23,7 +23,9 @@ KEYS = [
 
 
 @pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize("around", ["{}", "my key: {}.", '{{"a":"line\\n{}"}}', '{{"a":"\\uff1a{}"}}', "token={}&x=1"])
+@pytest.mark.parametrize(
+    "around", ["{}", "my key: {}.", '{{"a":"line\\n{}"}}', '{{"a":"\\uff1a{}"}}', "token={}&x=1"]
+)
 def test_every_shape_of_key_is_masked_wherever_it_stands(key: str, around: str) -> None:
     """A key is masked at the start of a text, after an escape, between punctuation; the length stays."""
     text = around.format(key)
@@ -65,7 +67,9 @@ def test_a_mask_is_stable_and_masks_to_itself() -> None:
 
 def test_known_secrets_are_masked_in_an_answer() -> None:
     """A server that echoes the key it was sent does not get it into the file."""
-    known = redact.secrets_of([("authorization", "Bearer my-own-secret-token-1")], "https://h/?key=query-secret-token")
+    known = redact.secrets_of(
+        [("authorization", "Bearer my-own-secret-token-1")], "https://h/?key=query-secret-token"
+    )
     body = redact.mask_bytes(b'{"you":"my-own-secret-token-1","q":"query-secret-token"}', known)
     assert b"my-own-secret" not in body
     assert b"query-secret" not in body
@@ -94,7 +98,12 @@ def test_headers_kept_are_few_and_never_cookies() -> None:
         ("content-length", "5"),
     )
     kept = dict(redact.answer_headers(headers, frozenset({"x-mine", "set-cookie"})))
-    assert kept == {"content-type": "application/json", "x-request-id": "r1", "x-mine": "m", "content-length": "5"}
+    assert kept == {
+        "content-type": "application/json",
+        "x-request-id": "r1",
+        "x-mine": "m",
+        "content-length": "5",
+    }
 
 
 def test_the_length_of_an_encoded_body_is_not_kept() -> None:

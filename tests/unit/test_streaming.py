@@ -16,7 +16,13 @@ class Kept:
     def __init__(self, decode: Any = lambda _headers, raw: enumerate(raw)) -> None:
         self.answers: list[tuple[Response, bool]] = []
         self.dropped: list[str] = []
-        self.tee = Tee(Response(200), streaming.now(), decode, lambda r, clean: self.answers.append((r, clean)), self.dropped.append)
+        self.tee = Tee(
+            Response(200),
+            streaming.now(),
+            decode,
+            lambda r, clean: self.answers.append((r, clean)),
+            self.dropped.append,
+        )
 
 
 def test_a_whole_answer_is_kept_once() -> None:
@@ -83,6 +89,9 @@ def test_pieces_are_those_that_arrived() -> None:
 
 def test_no_byte_is_lost_when_the_chunks_do_not_add_up() -> None:
     """A hand-edited body is still given out whole."""
-    assert b"".join(pieces(Response(200, body=b"longer than before", chunks=((1, 2), (2, 3))))) == b"longer than before"
+    assert (
+        b"".join(pieces(Response(200, body=b"longer than before", chunks=((1, 2), (2, 3)))))
+        == b"longer than before"
+    )
     assert pieces(Response(200, body=b"one")) == [b"one"]
     assert pieces(Response(200)) == []

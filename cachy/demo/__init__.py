@@ -1,0 +1,1 @@
+"""The files of `cachy demo`: a small provider on loopback, and the script that asks it."""

@@ -1,0 +1,21 @@
+"""Plain HTTP: a host that the settings name, of which nothing else is known."""
+
+from __future__ import annotations
+
+from ..exchange import Request, Response
+from .answers import judge
+from .base import MEANING, Provider, Unrecordable, words
+from .jobs import not_final_anywhere
+
+
+def _finished(request: Request, response: Response, clean: bool) -> Unrecordable:
+    return judge(request, response, clean, not_final_anywhere, errors=False)
+
+
+PLAIN = Provider(
+    name="plain",
+    finished=_finished,
+    # What any server may choose its answer by.
+    headers=MEANING | words("accept accept-language prefer if-none-match if-modified-since"),
+)
+PROVIDERS = (PLAIN,)

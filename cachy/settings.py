@@ -1,0 +1,303 @@
+"""Every setting, its value, and where the value came from.
+
+Sources, the strongest first: the environment, the arguments of `cachy.enable()`, `[tool.cachy]` of the project,
+the user's own config file, the default. In a `with cachy.using(...)` block its arguments come first of all.
+`CACHY=0` switches everything off, whatever else is set.
+
+Loaded when the first HTTP client is imported, never at start-up.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import trust
+from ._bootstrap import OFF, ON
+from .values import MODES, READERS, HostRule, hosts_as_text
+
+__all__ = ["MODES", "HostRule", "Settings", "find_project", "load", "to_environ"]
+
+_LATER = ("ignore", "repeats", "ttl")  # names of the design that this version does not have yet
+_OURS = ("CACHY_RUN_DIR", "CACHY_LOG")  # variables that are no settings
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a session. `origins` says for each name where its value came from."""
+
+    active: bool = False
+    """Whether anything is patched at all."""
+    mode: str = "auto"
+    mode_is_from_ci: bool = False
+    """It is `replay` only because CI is set and nobody chose a mode."""
+    store: str = ""
+    """An absolute path, or a URL."""
+    hosts: tuple[HostRule, ...] = ()
+    redact: tuple[str, ...] = ()
+    keep_headers: tuple[str, ...] = ()
+    record_status: frozenset[int] = frozenset()
+    on_miss: str = "raise"
+    pace: float = 0.0
+    """Factor on the recorded waits; 0 is at once."""
+    summary: bool = True
+    project: str | None = None
+    """The folder of the project that the working directory lies in."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """Lines for the user, each saying what to do."""
+
+
+@dataclass(slots=True)
+class _Source:
+    """Values of one origin by the names of settings (kebab-case)."""
+
+    values: dict[str, Any]
+    origin: str  # with {} for the name, where that is part of it
+    folder: str | None  # what a relative store is relative to
+    confined: bool = False  # whether its store must lie inside `folder`
+    mode_from: str = ""  # where its mode came from, when not from the setting of that name
+
+    def origin_of(self, name: str) -> str:
+        if name == "mode" and self.mode_from:
+            return self.mode_from
+        return self.origin.format(name.upper().replace("-", "_") if "environment" in self.origin else name)
+
+
+def load(
+    arguments: Mapping[str, object] | None = None,
+    *,
+    cwd: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    consent: bool = False,
+    scoped: bool = False,
+) -> Settings:
+    """Read all settings. Never raises: what cannot be read is told in `warnings` and its default used.
+
+    Args:
+        arguments: settings given in the program, by their Python names.
+        cwd: the working directory that counts; by default the present one.
+        environ: the environment.
+        consent: whether the user asked for cachy by other means than the project's file.
+        scoped: whether the arguments come before the environment.
+    """
+    warnings: list[str] = []
+    wish = environ.get("CACHY", "").strip().lower()
+    if wish in OFF and wish:
+        return Settings(origins={"enabled": "environment CACHY"})
+    consent = consent or wish in ON
+    here = cwd or _working_directory()
+    project = find_project(here) if here else None
+
+    environment = _from_environment(environ, wish, here, warnings)
+    table, path = _project_table(project, warnings)
+    given = _Source(dict(_named(arguments or {}, "the arguments", warnings)), "argument {}", here)
+    sources = [given, environment] if scoped else [environment, given]
+    if table is not None:
+        sources.append(
+            _Source(dict(_named(table, path, warnings)), path.replace("{", "{{"), project, confined=True)
+        )
+    sources.append(_user_config(warnings))
+
+    found: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, reader in READERS.items():
+        for source in sources:
+            if name not in source.values:
+                continue
+            try:
+                value = reader(source.values[name])
+                if name == "store":
+                    value = _store_path(value, source)
+            except ValueError as problem:
+                warnings.append(f"{source.origin_of(name)}: {name} must be {problem}; it is ignored")
+                continue
+            found[name], origins[name] = value, source.origin_of(name)
+            break
+    if table is not None and "redact" in table and origins.get("redact") != path:
+        # A project may add names of secrets whoever else names some; nobody can take any away.
+        added = [name for name in _quietly("redact", table) if name not in found.get("redact", ())]
+        found["redact"] = (*found.get("redact", ()), *added)
+
+    from_ci = "mode" not in found and _is_set(environ.get("CI"))
+    if from_ci:
+        found["mode"], origins["mode"] = "replay", "CI"
+    if "store" not in found:
+        found["store"] = _default_store(project, here)
+    enabled = found.pop("enabled", True)
+    active = consent or (table is not None and enabled and _may_activate(project, warnings))
+    for name in READERS:
+        origins.setdefault(name, "default")
+    return Settings(
+        active=active and found.get("mode") != "off",
+        mode_is_from_ci=from_ci,
+        project=project,
+        origins=origins,
+        warnings=tuple(dict.fromkeys(warnings)),
+        **{name.replace("-", "_"): value for name, value in found.items()},
+    )
+
+
+def to_environ(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables: a child that loads them has the same session."""
+    return {
+        "CACHY": "1",
+        "CACHY_MODE": settings.mode,
+        "CACHY_STORE": settings.store,
+        "CACHY_HOSTS": hosts_as_text(settings.hosts),
+        "CACHY_REDACT": ",".join(settings.redact),
+        "CACHY_KEEP_HEADERS": ",".join(settings.keep_headers),
+        "CACHY_RECORD_STATUS": ",".join(str(code) for code in sorted(settings.record_status)),
+        "CACHY_ON_MISS": settings.on_miss,
+        "CACHY_PACE": str(settings.pace),
+        "CACHY_SUMMARY": "1" if settings.summary else "0",
+    }
+
+
+def find_project(folder: str) -> str | None:
+    """The nearest folder upward with a `pyproject.toml` or a `.git`; not above the home directory."""
+    home = os.path.expanduser("~")
+    while True:
+        if any(os.path.lexists(os.path.join(folder, mark)) for mark in ("pyproject.toml", ".git")):
+            return folder
+        parent = os.path.dirname(folder)
+        if parent in (folder, home):
+            return None
+        folder = parent
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return None
+
+
+def _is_set(value: str | None) -> bool:
+    return bool(value) and value.strip().lower() not in OFF if value else False
+
+
+def _from_environment(
+    environ: Mapping[str, str], wish: str, here: str | None, warnings: list[str]
+) -> _Source:
+    values: dict[str, Any] = {}
+    variables = {f"CACHY_{name.upper().replace('-', '_')}": name for name in READERS if name != "enabled"}
+    for variable in environ:
+        if variable in variables:
+            if environ[variable].strip():
+                values[variables[variable]] = environ[variable]
+        elif variable.startswith("CACHY_") and variable not in _OURS:
+            from difflib import get_close_matches
+
+            # Other programs may have variables of this beginning; only a slip of the pen is worth a word.
+            for meant in get_close_matches(variable, variables, 1, 0.85):
+                warnings.append(f"{variable} is no setting; did you mean {meant}?")
+    source = _Source(values, "environment CACHY_{}", here)
+    if wish in MODES:
+        values["mode"], source.mode_from = wish, "environment CACHY"
+    return source
+
+
+def _named(table: Mapping[str, Any], where: str, warnings: list[str]) -> list[tuple[str, Any]]:
+    """The known settings of a table under their kebab-case names, with a warning for each other name."""
+    known = []
+    for given, value in table.items():
+        name = str(given).replace("_", "-")
+        if name in READERS:
+            known.append((name, value))
+        elif name in _LATER:
+            warnings.append(f"{where}: this version of cachy does not have the setting {name} yet")
+        else:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, READERS, 1)
+            warnings.append(
+                f"{where}: there is no setting {name}" + (f"; did you mean {near[0]}?" if near else "")
+            )
+    return known
+
+
+def _project_table(project: str | None, warnings: list[str]) -> tuple[dict[str, Any] | None, str]:
+    """`[tool.cachy]` of the project and the path of its file; None when there is no such table."""
+    path = os.path.join(project, "pyproject.toml") if project else ""
+    if not os.path.lexists(path) or sys.flags.isolated or sys.flags.ignore_environment:
+        return None, path
+    reason = trust.suspicion(path)
+    if reason is not None:
+        warnings.append(f"{path} {reason}; its settings are ignored")
+        return None, path
+    table = _toml(path, warnings).get("tool", {})
+    found = table.get("cachy") if isinstance(table, dict) else None
+    if found is not None and not isinstance(found, dict):
+        warnings.append(f"{path}: tool.cachy must be a table; it is ignored")
+        return None, path
+    return found, path
+
+
+def _user_config(warnings: list[str]) -> _Source:
+    folder = trust.user_folder("config")
+    path = os.path.join(folder, "config.toml") if folder else ""
+    if not folder or not os.path.exists(path):
+        return _Source({}, "", None)
+    values = dict(_named(_toml(path, warnings), path, warnings))
+    values.pop("enabled", None)  # the user's own file configures; what switches cachy on is near the program
+    return _Source(values, path.replace("{", "{{"), folder)
+
+
+def _toml(path: str, warnings: list[str]) -> dict[str, Any]:
+    try:
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+    except ImportError:
+        warnings.append(f"{path} cannot be read here: Python 3.10 needs the package tomli")
+        return {}
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
+        warnings.append(f"{path} is not valid TOML ({problem}); its settings are ignored")
+    except OSError as problem:
+        warnings.append(f"{path} cannot be read ({problem.strerror}); its settings are ignored")
+    return {}
+
+
+def _store_path(store: str, source: _Source) -> str:
+    """The absolute path or URL of a store. Raises ValueError."""
+    if source.confined and source.folder is not None:
+        inside = os.path.realpath(os.path.join(source.folder, store))
+        root = os.path.realpath(source.folder)
+        if "://" in store or not inside.startswith(root.rstrip(os.sep) + os.sep):
+            raise ValueError("a path inside the project (set CACHY_STORE for any other)")
+    if "://" in store:
+        return store
+    return os.path.abspath(os.path.join(source.folder or "", os.path.expanduser(store)))
+
+
+def _default_store(project: str | None, here: str | None) -> str:
+    if project is not None:
+        return os.path.join(project, "cachy.jsonl")
+    beside = os.path.join(here or "", "cachy.jsonl")
+    folder = trust.user_folder("cache")
+    return beside if folder is None or os.path.exists(beside) else os.path.join(folder, "cachy.jsonl")
+
+
+def _may_activate(project: str | None, warnings: list[str]) -> bool:
+    if project is None or trust.is_trusted(project):
+        return project is not None
+    warnings.append(
+        f"{os.path.join(project, 'pyproject.toml')} asks for cachy, but this Python lies outside the project:"
+        " run `cachy trust` there once, or set CACHY=1"
+    )
+    return False
+
+
+def _quietly(name: str, table: Mapping[str, Any]) -> Any:
+    try:
+        return READERS[name](table[name])
+    except ValueError:
+        return ()
