@@ -76,6 +76,7 @@ class Engine:
         self.settings = settings
         self.store = store
         self._watch = watch
+        self._inspected = False
         self._names = frozenset(name.lower() for name in settings.redact)
         self._kept = frozenset(name.lower() for name in settings.keep_headers)
 
@@ -119,6 +120,10 @@ class Engine:
 
     def _look_up(self, key: str) -> Response | None:
         line = self.store.get(key)
+        if not self._inspected:
+            self._inspected = True
+            if problems := self.store.problems:
+                say_once(problems)
         if line is None:
             return None
         try:

@@ -19,6 +19,8 @@ class Miss(BaseException):
     canonical request), `nearest` (key of the most similar recording, or None) and `differences` (one line each).
     """
 
+    __module__ = "cachy"  # where people import it from; tracebacks say so too
+
     def __init__(
         self,
         message: str,

@@ -157,12 +157,11 @@ _SHORTEST = 16  # a shorter "key" (test, none, ollama) may be an ordinary word o
 
 
 def mask(secret: str) -> str:
-    """A string of the same length that does not tell the secret: `sk-pREDACTED3f9a...`; idempotent."""
-    if _MARK in secret[:24]:
+    """A string of the same length that does not tell the secret: `REDACTED3f9a...`; idempotent."""
+    if secret.startswith(_MARK):
         return secret
     digest = blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
-    filler = secret[:4] + _MARK + digest
-    return (filler + "x" * len(secret))[: len(secret)]
+    return (_MARK + digest + "x" * len(secret))[: len(secret)]
 
 
 def mask_text(text: str, known: Iterable[str] = ()) -> str:

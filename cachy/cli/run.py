@@ -48,10 +48,13 @@ def main(argv: list[str] | None = None) -> int:
         _parser().error("which command? For example: cachy-run python script.py")
 
     from .. import settings, tally
+    from ..notices import say_once
 
     given = {"mode": options.mode, "store": options.store, "summary": options.summary}
     # What was typed just now stands above the environment, as in a `with cachy.using(...)`.
     found = settings.load({k: v for k, v in given.items() if v is not None}, consent=True, scoped=True)
+    for warning in found.warnings:
+        say_once(warning)
     outer = os.environ.get(tally.RUN_DIR)
     if outer and os.path.isdir(outer):  # we are inside another cachy-run, which will tell
         return _finish(_run(command, environment(found, outer)))

@@ -39,6 +39,10 @@ class Store(Protocol):
     def legacy(self) -> bool:
         """Whether it holds any recording of pycachy (8 hex digits as the key)."""
 
+    @property
+    def problems(self) -> str | None:
+        """What is wrong with it (lines that are no recordings) and what to do, in one line; or None."""
+
     def close(self) -> None:
         """Let go of files and connections; the store may be used again afterwards."""
 

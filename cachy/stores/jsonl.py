@@ -1,283 +1,394 @@
-"""The JSONL store: one recording a line, appended; the last line of a key wins.
+"""The default store: one JSON object a line in one file that is only ever appended to.
 
-A line is found through an index in memory, key -> (offset, length), made in one pass over the file and caught up
-when the file has grown. Recordings of pycachy may lie in the same file (or be all of it); of theirs the first
-line of a key wins, as pycachy itself reads them.
+A line of ours starts with `{"key":"<32 hex>",`; the last line of a key wins, and a line that ends in
+`"deleted":true}` forgets it. Lines of pycachy (keys of 8 hex digits, see `cachy.legacy`) may stand in the same file;
+of those the first wins, as it did there. Everything else is skipped: blank lines, conflict markers, torn lines.
+
+The file is read once, in blocks, into an index from key to place; bodies stay on disk. Before each look-up one
+`stat` tells whether another process appended (then only the new end is read) or replaced the file (a checkout, a
+merge: then all of it), and every line that is handed out is checked against its key.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import stat
+import sys
 import threading
 from collections.abc import Iterator
-from typing import NamedTuple
+from contextlib import suppress
+from errno import EDQUOT, EFBIG, ENOSPC
 
-from ..recording import KEY_AT
+from ..legacy import LINE
 from . import StoreError
-from .locking import locked
+from .locking import lock, unlock
 
-_BLOCK = 4 * 1024 * 1024
-_TAIL = 64  # bytes before the end of what is indexed, compared to notice a file that was replaced
-_OURS = b'{"key":"'
-_HEX = frozenset(b"0123456789abcdef")
-_DELETED = b'"deleted":true}'
-_LEGACY_JSON = re.compile(rb'\{\s*"key"\s*:\s*"([0-9a-f]{8})"')
-_LEGACY_TEXT = re.compile(rb"([0-9a-f]{8})\|")
-_CONFLICT = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")
+_HEAD = b'{"key":"'
+_OURS = re.compile(rb'\{\s*"key"\s*:\s*"([0-9a-f]{32})"\s*,')
+_HEX = b"0123456789abcdef"
+_CLOSE = ord("}")
+_BOM = b"\xef\xbb\xbf"
+_CONFLICT = (b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>")
+_BLOCK = 1 << 20  # bytes read at a time
+_MARK = 256  # bytes before the end of the index that must still be there when the file grew
+_FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+# On Windows nobody can replace a file that somebody holds open, and `git checkout` must be able to.
+_HOLD = os.name != "nt"
+
+# One lock for all stores: it is held for microseconds, and a fork waits for it, so that no child inherits an index
+# half made or a descriptor with the file lock on it.
+_LOCK = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
+
+if sys.platform != "win32":
+    _pread = os.pread
+else:
+
+    def _pread(fd: int, size: int, offset: int) -> bytes:
+        os.lseek(fd, offset, os.SEEK_SET)  # the lock is held
+        return os.read(fd, size)
 
 
-class _Stamp(NamedTuple):
-    """What tells one state of the file from another."""
+def _tombstone(key: bytes) -> bytes:
+    return _HEAD + key + b'","v":1,"deleted":true}'
 
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
+
+_SHORTEST = len(_tombstone(b"0" * 32)) + 1  # a line of ours this long is a recording
 
 
 class JsonlStore:
-    """See `cachy.stores.Store`. Nothing is created before the first `put`."""
+    """Recordings in a JSONL file. Safe to use from many threads and many processes at once, and after a fork.
+
+    Nothing is created before the first `put`. Where the methods read or write, they raise `StoreError` when the file
+    cannot be, or when what lies there is not a file of recordings; such a file is never written to.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        """`path` of the file; a relative one means what it means now. Raises StoreError."""
         self.url = os.fspath(path)
-        self._renew()
-        if hasattr(os, "register_at_fork"):
-            # A child must not wait for a lock that a thread of its parent held.
-            import weakref
-
-            here = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: (store := here()) and store._after_fork())
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
-        self._file: int | None = None
+        try:
+            self._path = os.path.abspath(self.url)
+        except OSError:
+            raise StoreError(f"{self.url} cannot be found from a directory that is gone; give a full path") from None
+        self._fd: int | None = None
+        self._fd_inode = 0
         self._forget()
 
     def _forget(self) -> None:
-        self._index: dict[bytes, tuple[int, int]] = {}
-        self._legacy: dict[bytes, tuple[int, int]] = {}
-        self._stamp: _Stamp | None = None
-        self._end = 0  # offset up to which the file is indexed: always just behind a newline
-        self._tail = b""
-        self._broken = 0
-        self._first_broken = 0
-        self._lines = 0
-
-    def _after_fork(self) -> None:
-        self._lock = threading.Lock()
-
-    # -- reading
+        self._index: dict[bytes, tuple[int, int]] = {}  # key: (offset, length)
+        self._pycachy = 0  # how many of these keys are pycachy's
+        self._scanned = 0  # bytes that the index covers, whole lines only
+        self._mark = b""  # the last of these bytes
+        self._gap = b""  # what must be written between the end of the file and a new line
+        self._bad = 0  # lines that are no recordings
+        self._first_bad = -1  # and where the first of them starts
+        self._ours = False  # whether some line looks like a recording, even a broken one
+        self._foreign = False
+        self._facts: tuple[int, int, int] | None = None  # inode, size and time of the file that was scanned
 
     def get(self, key: str) -> bytes | None:
-        """The newest line recorded under `key`, or None. Raises StoreError when the file cannot be read."""
-        name = key.encode("ascii", "replace")
-        with self._lock:
-            self._catch_up()
-            place = (self._index if len(name) > 8 else self._legacy).get(name)
-            return None if place is None else self._read(*place)
+        """The line recorded under `key` (32 hex digits, or pycachy's 8), or None. Raises StoreError."""
+        wanted = key.encode()
+        with _LOCK:
+            self._refresh()
+            for last in (False, True):
+                place = self._index.get(wanted)
+                if place is None:
+                    return None
+                line = self._line(*place)
+                if line is not None and wanted in line[:64]:
+                    break
+                # Rewritten within one tick of the file system's clock, or somebody closed our descriptor.
+                line = None
+                if not last:
+                    self._forget()
+                    self._close()
+                    self._refresh()
+            self._release()
+            return line
+
+    def put(self, key: str, line: bytes) -> None:
+        """Append `line` (one JSON object that starts with its `key`). Raises StoreError, ValueError for no such line."""
+        start = _HEAD + key.encode() + b'",'
+        if len(key) != 32 or not line.startswith(start) or not line.endswith(b"}") or b"\n" in line:
+            raise ValueError(f"not the line of a recording: {line[:50]!r}")
+        with _LOCK:
+            self._append(line)
+
+    def delete(self, key: str) -> bool:
+        """Append a line that says `key` is forgotten, if there is one; whether there was. Raises StoreError."""
+        with _LOCK:
+            self._refresh()
+            if key.encode() not in self._index:
+                return False
+            self._append(_tombstone(key.encode()))
+            return True
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        with self._lock:
-            self._catch_up()
-            places = sorted([*self._index.items(), *self._legacy.items()], key=lambda item: item[1])
-        for name, place in places:
-            with self._lock:
-                if self._file is None:
-                    return
-                line = self._read(*place)
-            if name in line:  # else the file was replaced while somebody iterates
-                yield name.decode("ascii"), line
+        """Every live (key, line), in the order of the file. Raises StoreError."""
+        with _LOCK:
+            self._refresh()
+            keys = sorted(self._index, key=self._index.__getitem__)
+        for key in keys:
+            line = self.get(key.decode())
+            if line is not None:
+                yield key.decode(), line
 
     def __len__(self) -> int:
-        with self._lock:
-            self._catch_up()
-            return len(self._index) + len(self._legacy)
+        """How many keys there are. Raises StoreError."""
+        with _LOCK:
+            self._refresh()
+            return len(self._index)
 
     @property
     def legacy(self) -> bool:
-        """Whether it holds any recording of pycachy."""
-        return bool(self._legacy)
+        """Whether it holds any recording of pycachy. Raises StoreError."""
+        with _LOCK:
+            self._refresh()
+            return self._pycachy > 0
 
     @property
     def problems(self) -> str | None:
-        """One line about lines that are no recordings, or None."""
-        if not self._broken:
-            return None
-        many = f"{self._broken} lines are" if self._broken > 1 else "1 line is"
-        return f"{self.url}: {many} not a recording and ignored (the first is line {self._first_broken})"
-
-    def _read(self, offset: int, length: int) -> bytes:
-        assert self._file is not None
-        try:
-            if hasattr(os, "pread"):
-                return os.pread(self._file, length, offset)
-            os.lseek(self._file, offset, os.SEEK_SET)
-            return os.read(self._file, length)
-        except OSError as problem:
-            raise StoreError(f"{self.url} cannot be read ({problem.strerror})") from None
-
-    def _catch_up(self) -> None:
-        """Bring the index to the present state of the file."""
-        try:
-            status = os.stat(self.url)
-        except OSError:
-            if self._file is not None:
-                self._close()
-            return
-        stamp = _Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        if stamp == self._stamp:
-            return
-        if self._file is None or not self._continues(stamp):
-            self._close()
-            try:
-                self._file = os.open(self.url, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
-                if not _is_regular(self._file):
-                    raise IsADirectoryError(21, "it is not a file")
-            except OSError as problem:
-                self._close()
-                raise StoreError(f"{self.url} cannot be read ({problem.strerror})") from None
-        self._scan(stamp.size)
-        self._stamp = stamp
-
-    def _continues(self, stamp: _Stamp) -> bool:
-        """Whether the file is the one that was indexed, with nothing but new lines at its end."""
-        old = self._stamp
-        if old is None or (stamp.device, stamp.inode) != (old.device, old.inode) or stamp.size < self._end:
-            return False
-        # git writes a changed file into the same inode: what lies before the end must be what it was.
-        return self._read(max(0, self._end - _TAIL), min(_TAIL, self._end)) == self._tail
-
-    def _scan(self, size: int) -> None:
-        """Index the whole lines between what is indexed and `size`."""
-        rest = b""
-        offset = self._end
-        while offset + len(rest) < size:
-            block = self._read(offset + len(rest), min(_BLOCK, size - offset - len(rest)))
-            if not block:
-                break
-            data = rest + block
-            start = 0
-            while (end := data.find(b"\n", start)) >= 0:
-                self._take(data[start:end], offset + start)
-                start = end + 1
-            offset += start
-            rest = data[start:]
-        if rest and _complete(rest):
-            # Written by hand or by another program without a last newline.
-            self._take(rest, offset)
-            self._lines -= 1  # it is taken again, to the same effect, when its newline has come
-        self._end = offset
-        self._tail = self._read(max(0, offset - _TAIL), min(_TAIL, offset))
-
-    def _take(self, line: bytes, offset: int) -> None:
-        self._lines += 1
-        key = line[KEY_AT]
-        if line.startswith(_OURS) and len(key) == 32 and _HEX.issuperset(key) and line[40:42] == b'",':
-            if line.endswith((b"}", b"}\r")):
-                if line.rstrip(b"\r").endswith(_DELETED) and len(line) < 100:
-                    self._index.pop(key, None)
-                else:
-                    # Taken out first, so that the order of the index is the order of the newest lines.
-                    self._index.pop(key, None)
-                    self._index[key] = (offset, len(line.rstrip(b"\r")))
-                return
-        elif legacy := _LEGACY_JSON.match(line) or _LEGACY_TEXT.match(line):
-            if line.rstrip().endswith(b"}") or line[8:9] == b"|":
-                self._legacy.setdefault(legacy.group(1), (offset, len(line.rstrip(b"\r"))))
-                return
-        elif not line.strip() or line.startswith(_CONFLICT):
-            if not line.strip():
-                return
-        self._broken += 1
-        self._first_broken = self._first_broken or self._lines
-
-    # -- writing
-
-    def put(self, key: str, line: bytes) -> None:
-        """Append `line` under `key`. Raises StoreError: unwritable, full, or not a file of recordings."""
-        if b"\n" in line:
-            raise StoreError("a recording is one line")
-        with self._lock:
-            self._append(line + b"\n")
-
-    def delete(self, key: str) -> bool:
-        """Forget `key`; whether there was one. Raises StoreError."""
-        name = key.encode("ascii", "replace")
-        with self._lock:
-            self._catch_up()
-            if name not in self._index:
-                return False
-            self._append(b'{"key":"%s","v":1,"deleted":true}\n' % name)
-            return True
-
-    def _append(self, data: bytes) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        try:
-            self._catch_up()
-            self._refuse_foreign()
-            os.makedirs(os.path.dirname(os.path.abspath(self.url)), exist_ok=True)
-            # Opened anew for each line: the file may have been replaced (git checkout) since the last one.
-            descriptor = os.open(self.url, flags, 0o666)
-        except OSError as problem:
-            raise StoreError(f"{self.url} cannot be written ({problem.strerror}); nothing is recorded") from None
-        try:
-            with locked(descriptor):
-                size = os.fstat(descriptor).st_size
-                # A writer that was killed in mid-line loses its own line only, not the next one too.
-                whole = data if size == 0 or _last_byte(descriptor, size) == b"\n" else b"\n" + data
-                try:
-                    written = os.write(descriptor, whole)
-                    if written < len(whole):
-                        raise OSError(28, "the disk is full")
-                except OSError as problem:
-                    os.ftruncate(descriptor, size)  # a half line would only be a broken one
-                    raise StoreError(
-                        f"{self.url} cannot be written ({problem.strerror}); free some space, then run again"
-                    ) from None
-        except OSError as problem:
-            raise StoreError(f"{self.url} cannot be written ({problem.strerror}); nothing is recorded") from None
-        finally:
-            os.close(descriptor)
-
-    def _refuse_foreign(self) -> None:
-        if self._broken and not self._index and not self._legacy and self._stamp and self._stamp.size:
-            raise StoreError(f"{self.url} is not a file of recordings; move it away, or set another store")
-
-    def _close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-        self._forget()
+        """What is wrong with the file, in one line: how many lines are skipped and which is the first. Raises StoreError."""
+        with _LOCK:
+            self._refresh()
+            if not self._bad:
+                return None
+            with open(self._path, "rb") as file:
+                number = 1
+                while (left := self._first_bad - file.tell()) > 0:
+                    number += file.read(min(left, _BLOCK)).count(b"\n")
+                conflict = file.read(len(_CONFLICT[0])) in _CONFLICT
+        lines = "1 line is" if self._bad == 1 else f"{self._bad} lines are"
+        what = "left there by a git merge: delete such lines" if conflict else "not a whole recording: delete it"
+        return f"{self.url}: {lines} skipped; the first, line {number}, is {what}"
 
     def close(self) -> None:
-        """Let go of the file; the store may be used again."""
-        with self._lock:
+        """Let go of the file; the store may be used again afterwards."""
+        with _LOCK:
             self._close()
 
     def __del__(self) -> None:
-        if getattr(self, "_file", None) is not None:
+        with suppress(Exception):
             self._close()
 
+    # Reading
 
-def _is_regular(descriptor: int) -> bool:
-    import stat
+    def _refresh(self) -> None:
+        """Bring the index up to what the file is now."""
+        try:
+            now = os.stat(self._path)
+            if self._facts != (now.st_ino, now.st_size, now.st_mtime_ns):
+                self._catch_up(now)
+        except (FileNotFoundError, NotADirectoryError):
+            self._forget()
+            self._close()
+        except OSError as problem:
+            self._forget()
+            raise StoreError(self._cannot("read", problem)) from problem
+        if self._foreign:
+            raise StoreError(f"{self.url} is not a file of recordings and is left alone; set CACHY_STORE to another path")
 
-    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    def _catch_up(self, now: os.stat_result) -> None:
+        if not stat.S_ISREG(now.st_mode):
+            self._forget()
+            kind = "a directory" if stat.S_ISDIR(now.st_mode) else "not a regular file"
+            raise StoreError(f"{self.url} is {kind}; set CACHY_STORE to the path of a file, such as cachy.jsonl")
+        if not self._is_open(now.st_ino):
+            now = self._open()
+        assert self._fd is not None
+        before, mark = self._facts, self._mark
+        grew = before is not None and before[0] == now.st_ino and before[1] < now.st_size >= self._scanned
+        if not grew or _pread(self._fd, len(mark), self._scanned - len(mark)) != mark:
+            self._forget()
+        self._facts = None  # in case the scan does not reach its end
+        self._scan(self._fd)
+        self._facts = (now.st_ino, now.st_size, now.st_mtime_ns)
+        self._release()
+
+    def _scan(self, fd: int) -> None:
+        """Index what follows `_scanned`."""
+        size = _BLOCK
+        while True:
+            data = _pread(fd, size, self._scanned)
+            used = self._index_lines(data, self._scanned)
+            self._scanned += used
+            if used:
+                self._mark = data[max(0, used - _MARK) : used]
+            if len(data) < size:
+                break
+            if not (self._index or self._ours or (not used and _looks_like_ours(data))):
+                self._foreign = True  # a whole block without a recording: no need to read the rest
+                return
+            size = size if used else 2 * size
+        tail = data[used:]
+        self._index_tail(tail, self._scanned)
+        self._foreign = not (self._index or self._ours) and bool(self._bad or tail.strip())
+
+    def _index_lines(self, data: bytes, base: int) -> int:
+        """Index the whole lines in `data`, which starts at `base`; how many bytes they are."""
+        index = self._index
+        start = 0
+        while (end := data.find(b"\n", start)) >= 0:
+            key = data[start + 8 : start + 40]
+            if (
+                data[end - 1] == _CLOSE
+                and end - start >= _SHORTEST
+                and data.startswith(_HEAD, start)
+                and data.startswith(b'",', start + 40)
+                and not key.translate(None, _HEX)
+            ):
+                index[key] = (base + start, end - start)
+            else:
+                self._index_other(data[start:end], base + start)
+            start = end + 1
+        return start
+
+    def _index_other(self, line: bytes, at: int) -> None:
+        """Index a line that is not one of ours as we write them."""
+        if at == 0 and line.startswith(_BOM):
+            line, at = line[3:], 3
+        line = line.rstrip()  # among others the \r of a checkout with core.autocrlf
+        if not line:
+            return
+        found = _OURS.match(line) or LINE.match(line)
+        if found:
+            self._ours = True
+            key = found[found.lastindex or 1]
+            old = len(key) == 8
+            if line == _tombstone(key):
+                self._pycachy -= old and key in self._index
+                self._index.pop(key, None)
+                return
+            if old and line.endswith((b"}", b'"', b"]")):
+                self._pycachy += key not in self._index
+                self._index.setdefault(key, (at, len(line)))
+                return
+            if line.startswith(_HEAD) and line.endswith(b"}"):
+                self._index[key] = (at, len(line))
+                return
+        self._bad += 1
+        if self._first_bad < 0:
+            self._first_bad = at
+
+    def _index_tail(self, tail: bytes, at: int) -> None:
+        """What follows the last newline: a torn line, or a whole one that only lacks its newline."""
+        self._gap = b"\n" if tail else b""
+        if not tail.strip():
+            return
+        if _is_whole(tail):
+            self._index_other(tail, at)
+        else:
+            # A torn line may happen to end in a brace; with this it cannot be taken for a whole one.
+            self._gap = b"~\n"
+            self._ours = self._ours or _looks_like_ours(tail)
+
+    def _line(self, offset: int, length: int) -> bytes | None:
+        """The line at a place of the index, or None when there is no such line any more."""
+        try:
+            if self._fd is None:
+                self._open()
+            assert self._fd is not None
+            data = _pread(self._fd, length + 1, offset)
+        except OSError:
+            return None
+        # One byte more than the line, to see that it still ends here.
+        return data[:length] if len(data) >= length and data[length:].strip() == b"" else None
+
+    def _open(self) -> os.stat_result:
+        self._close()
+        self._fd = os.open(self._path, os.O_RDONLY | _FLAGS)
+        facts = os.fstat(self._fd)
+        self._fd_inode = facts.st_ino
+        return facts
+
+    def _is_open(self, inode: int) -> bool:
+        """Whether our descriptor is that of the file `inode`: programs that become daemons close what they find."""
+        try:
+            return self._fd is not None and os.fstat(self._fd).st_ino == inode
+        except OSError:
+            return False
+
+    def _close(self) -> None:
+        if self._is_open(self._fd_inode) and self._fd is not None:
+            os.close(self._fd)
+        self._fd = None
+
+    def _release(self) -> None:
+        if not _HOLD:
+            self._close()
+
+    # Writing
+
+    def _append(self, line: bytes) -> None:
+        self._refresh()  # reads what there is to read before the lock is taken, and refuses a foreign file
+        try:
+            for _ in range(100):
+                fd = self._open_to_append()
+                try:
+                    if self._append_to(fd, line):
+                        return
+                finally:
+                    os.close(fd)
+        except OSError as problem:
+            raise StoreError(self._cannot("written", problem)) from problem
+        raise StoreError(f"{self.url} is being replaced all the time; set CACHY_STORE to another path")
+
+    def _open_to_append(self) -> int:
+        # A new descriptor for each line: it is the file that lies there now, and no fork shares its lock.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS
+        try:
+            return os.open(self._path, flags, 0o666)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            return os.open(self._path, flags, 0o666)
+
+    def _append_to(self, fd: int, line: bytes) -> bool:
+        """Write `line` under the lock; False when the file was replaced before the lock was got."""
+        if not lock(fd):
+            raise StoreError(f"{self.url} is locked by another process that seems to hang; end it, then try again")
+        try:
+            self._refresh()
+            if self._facts is None or self._facts[0] != os.fstat(fd).st_ino:
+                return False
+            _write(fd, self._gap + line + b"\n")
+            return True
+        finally:
+            unlock(fd)
+
+    def _cannot(self, what: str, problem: OSError) -> str:
+        full = problem.errno in (ENOSPC, EDQUOT, EFBIG)
+        todo = "make room" if full else f"make it {'readable' if what == 'read' else 'writable'}"
+        return f"{self.url} cannot be {what} ({problem.strerror or problem}); {todo}, or set CACHY_STORE to another path"
 
 
-def _last_byte(descriptor: int, size: int) -> bytes:
-    os.lseek(descriptor, size - 1, os.SEEK_SET)  # O_APPEND writes at the end all the same
-    return os.read(descriptor, 1)
-
-
-def _complete(line: bytes) -> bool:
-    """Whether a last line without its newline is whole: a recording cut short is no JSON."""
-    if _LEGACY_TEXT.match(line):
-        line = line[9:]
+def _write(fd: int, data: bytes) -> None:
+    """All of `data` or nothing, in one call unless the system cuts it short. Raises OSError."""
+    start, written = os.fstat(fd).st_size, 0
     try:
-        json.loads(line)
+        while written < len(data):
+            written += os.write(fd, memoryview(data)[written:])
+    except BaseException:
+        with suppress(OSError):
+            # Unless somebody wrote behind us, where there are no locks.
+            if os.fstat(fd).st_size == start + written:
+                os.ftruncate(fd, start)
+        raise
+
+
+def _looks_like_ours(start: bytes) -> bool:
+    """Whether this may be the start of a recording, however short it was cut."""
+    return start[: len(_HEAD)] == _HEAD[: len(start)] or bool(_OURS.match(start) or LINE.match(start))
+
+
+def _is_whole(line: bytes) -> bool:
+    import json
+
+    start = LINE.match(line)
+    try:
+        json.loads(line[start.end() :] if start and start[2] else line)
+        return True
     except (ValueError, RecursionError):
         return False
-    return True

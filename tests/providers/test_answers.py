@@ -303,6 +303,7 @@ CHAT = {"object": "chat.completion", "choices": [{"index": 0, "finish_reason": "
         ("/chat/completions", "", False),
         ("/chat/completions", " \n", False),
         ("/chat/completions", LATE_ERROR, False),
+        ("/messages", {"type": "error", "message": "overloaded"}, False),
         ("/chat/completions", {"type": "error", "error": {"type": "overloaded_error"}}, False),
         ("/chat/completions", {"choices": [{"finish_reason": "error", "error": {"code": 502}}]}, False),
         ("/responses", {"object": "response", "status": "completed", "error": None}, True),
@@ -324,6 +325,7 @@ def test_json_answers(path: str, body: Any, recorded: bool) -> None:
     [
         ("/chat/completions", "text/html", "<html>Log in to the airport's network</html>", False),
         ("/chat/completions", "", "", False),
+        ("/chat/completions", "text/plain", "data: centre in maintenance\n\n", False),
         ("/chat/completions", "", json.dumps(CHAT), True),
         ("/chat/completions", "text/plain", stream(chunk(finish="stop"), "[DONE]"), True),
         ("/chat/completions", "application/json", stream(chunk(finish="stop"), "[DONE]"), True),

@@ -1,0 +1,7 @@
+"""`python -m cachy` is the `cachy` command."""
+
+import sys
+
+from cachy.cli import main
+
+sys.exit(main())

@@ -1,0 +1,57 @@
+"""The `cachy` command. Each verb lives in its own file, imported when it is used.
+
+Data goes to stdout, talk to stderr. Exit status: 0 fine, 1 something was found, 2 wrong usage or an I/O error.
+"""
+
+from __future__ import annotations
+
+import sys
+
+_VERBS = {
+    "run": ("run", "record and replay a command and all Python processes it starts (also: cachy-run)"),
+    "demo": ("demo", "see it work, with no key and no network"),
+    "init": ("setup", "switch cachy on for the project in this folder"),
+    "trust": ("setup", "let this project's pyproject.toml switch cachy on"),
+    "config": ("setup", "every setting, its value, and where it came from"),
+}
+
+_HELP = """usage: cachy VERB [OPTIONS]
+
+examples:
+  CACHY=1 python script.py       record the first run, replay every later one
+  cachy-run pytest               the same for any command, in any environment
+  cachy init                     switch it on for a project
+  cachy config                   what is set, and where
+
+verbs:
+{verbs}
+
+`cachy VERB --help` tells more. `cachy --version` prints the version.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; its exit status. SystemExit for wrong usage, as argparse raises it."""
+    arguments = sys.argv[1:] if argv is None else argv
+    verb = arguments[0] if arguments else "--help"
+    if verb in ("-h", "--help", "help"):
+        width = max(map(len, _VERBS))
+        print(_HELP.format(verbs="\n".join(f"  {name:<{width}}  {what}" for name, (_, what) in _VERBS.items())), end="")
+        return 0
+    if verb in ("-V", "--version"):
+        from .. import __version__
+
+        print(f"cachy {__version__}")
+        return 0
+    if verb not in _VERBS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(verb, _VERBS, 1)
+        hint = f"; did you mean `cachy {near[0]}`?" if near else ""
+        print(f"cachy: there is no verb {verb!r}{hint}\nSee `cachy --help`.", file=sys.stderr)
+        return 2
+    from importlib import import_module
+
+    module = import_module(f".{_VERBS[verb][0]}", __name__)
+    run = module.main if _VERBS[verb][0] == verb else getattr(module, verb)
+    return int(run(arguments[1:]))
