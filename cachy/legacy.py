@@ -44,7 +44,10 @@ _REPLACED = [
         (r"line \d+, in", "line N, in"),
     )
 ]
-_REPLACED_22 = [*_REPLACED, (re.compile(r'"prompt_cache_key"\s*:\s*"[^"]*"'), '"prompt_cache_key":"notebook"')]
+_REPLACED_22 = [
+    *_REPLACED,
+    (re.compile(r'"prompt_cache_key"\s*:\s*"[^"]*"'), '"prompt_cache_key":"notebook"'),
+]
 _STREAM = re.compile(rb'"stream"\s*:\s*true')
 
 _KEPT = frozenset(("content-type", "location", "request-id", "retry-after", "x-request-id"))
@@ -98,8 +101,7 @@ class _Asked:
     def unbound(self) -> bytes:
         content_type = self._header("content-type")
         if content_type.startswith("multipart/form-data"):
-            for section in content_type.split(";")[1:]:
-                section = section.strip()
+            for section in map(str.strip, content_type.split(";")):
                 if section.lower().startswith("boundary="):
                     boundary = section[len("boundary=") :].strip('"').encode()
                     return self.sent.replace(boundary, b"cachy-boundary") if boundary else self.sent

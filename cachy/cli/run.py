@@ -137,7 +137,9 @@ def _run(command: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         return _attend(command, environ) if hasattr(os, "posix_spawnp") else _await(command, environ)
     except OSError as problem:
-        sys.stderr.write(f"cachy-run: {command[0]}: {problem.strerror}\n")
+        from ..report import terminal
+
+        terminal.say(f"cachy-run: {command[0]}: {problem.strerror}")
         return NOT_FOUND if problem.errno in (errno.ENOENT, errno.ENOTDIR) else NOT_EXECUTABLE
 
 

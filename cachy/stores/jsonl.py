@@ -1,18 +1,13 @@
-"""The default store: one JSON object a line in one file that is only ever appended to.
+"""The default store: one recording a line in one file that is only ever appended to.
 
-A line of ours starts with `{"key":"<32 hex>",`; the last line of a key wins, and a line that ends in
-`"deleted":true}` forgets it. Lines of pycachy (keys of 8 hex digits, see `cachy.legacy`) may stand in the same file;
-of those the first wins, as it did there. Everything else is skipped: blank lines, conflict markers, torn lines.
-
-The file is read once, in blocks, into an index from key to place; bodies stay on disk. Before each look-up one
-`stat` tells whether another process appended (then only the new end is read) or replaced the file (a checkout, a
-merge: then all of it), and every line that is handed out is checked against its key.
+The file is read once, in blocks, into an index from key to place (see `cachy.stores.lines`); bodies stay on disk.
+Before each look-up one `stat` tells whether another process appended (then only the new end is read) or replaced the
+file (a checkout, a merge: then all of it), and every line that is handed out is checked against its key.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 import threading
@@ -20,18 +15,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from errno import EDQUOT, EFBIG, ENOSPC
 
-from ..legacy import LINE
 from . import StoreError
+from .lines import HEAD, Lines, tombstone
 from .locking import lock, unlock
 
-_HEAD = b'{"key":"'
-_OURS = re.compile(rb'\{\s*"key"\s*:\s*"([0-9a-f]{32})"\s*,')
-_HEX = b"0123456789abcdef"
-_CLOSE = ord("}")
-_BOM = b"\xef\xbb\xbf"
 _CONFLICT = (b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>")
 _BLOCK = 1 << 20  # bytes read at a time
-_MARK = 256  # bytes before the end of the index that must still be there when the file grew
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 # On Windows nobody can replace a file that somebody holds open, and `git checkout` must be able to.
 _HOLD = os.name != "nt"
@@ -51,119 +40,96 @@ else:
         return os.read(fd, size)
 
 
-def _tombstone(key: bytes) -> bytes:
-    return _HEAD + key + b'","v":1,"deleted":true}'
-
-
-_SHORTEST = len(_tombstone(b"0" * 32)) + 1  # a line of ours this long is a recording
-
-
 class JsonlStore:
     """Recordings in a JSONL file. Safe to use from many threads and many processes at once, and after a fork.
 
-    Nothing is created before the first `put`. Where the methods read or write, they raise `StoreError` when the file
-    cannot be, or when what lies there is not a file of recordings; such a file is never written to.
+    Nothing is created before the first `put`. What reads or writes raises `StoreError` when the file cannot be read
+    or written, or when what lies there is not a file of recordings; such a file is never written to.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """`path` of the file; a relative one means what it means now. Raises StoreError."""
+        """`path` of the file; a relative one keeps the meaning it has now. Raises StoreError."""
         self.url = os.fspath(path)
         try:
             self._path = os.path.abspath(self.url)
         except OSError:
-            raise StoreError(f"{self.url} cannot be found from a directory that is gone; give a full path") from None
+            raise StoreError(
+                f"{self.url} is relative to a directory that is gone; give a full path"
+            ) from None
         self._fd: int | None = None
         self._fd_inode = 0
         self._forget()
-
-    def _forget(self) -> None:
-        self._index: dict[bytes, tuple[int, int]] = {}  # key: (offset, length)
-        self._pycachy = 0  # how many of these keys are pycachy's
-        self._scanned = 0  # bytes that the index covers, whole lines only
-        self._mark = b""  # the last of these bytes
-        self._gap = b""  # what must be written between the end of the file and a new line
-        self._bad = 0  # lines that are no recordings
-        self._first_bad = -1  # and where the first of them starts
-        self._ours = False  # whether some line looks like a recording, even a broken one
-        self._foreign = False
-        self._facts: tuple[int, int, int] | None = None  # inode, size and time of the file that was scanned
 
     def get(self, key: str) -> bytes | None:
         """The line recorded under `key` (32 hex digits, or pycachy's 8), or None. Raises StoreError."""
         wanted = key.encode()
         with _LOCK:
             self._refresh()
-            for last in (False, True):
-                place = self._index.get(wanted)
-                if place is None:
-                    return None
-                line = self._line(*place)
-                if line is not None and wanted in line[:64]:
-                    break
+            line = self._line(wanted)
+            if line is None and wanted in self._lines.places:
                 # Rewritten within one tick of the file system's clock, or somebody closed our descriptor.
-                line = None
-                if not last:
-                    self._forget()
-                    self._close()
-                    self._refresh()
-            self._release()
+                self._forget()
+                self._close()
+                self._refresh()
+                line = self._line(wanted)
             return line
 
     def put(self, key: str, line: bytes) -> None:
-        """Append `line` (one JSON object that starts with its `key`). Raises StoreError, ValueError for no such line."""
-        start = _HEAD + key.encode() + b'",'
+        """Append `line`, a JSON object that starts with `key` (32 hex digits). Raises StoreError, else ValueError."""
+        start = HEAD + key.encode() + b'",'
         if len(key) != 32 or not line.startswith(start) or not line.endswith(b"}") or b"\n" in line:
             raise ValueError(f"not the line of a recording: {line[:50]!r}")
         with _LOCK:
             self._append(line)
 
     def delete(self, key: str) -> bool:
-        """Append a line that says `key` is forgotten, if there is one; whether there was. Raises StoreError."""
+        """Append a line that forgets `key`, if it is there; whether it was. Raises StoreError."""
         with _LOCK:
             self._refresh()
-            if key.encode() not in self._index:
+            if key.encode() not in self._lines.places:
                 return False
-            self._append(_tombstone(key.encode()))
+            self._append(tombstone(key.encode()))
             return True
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        """Every live (key, line), in the order of the file. Raises StoreError."""
+        """Every live (key, line), oldest first. Raises StoreError."""
         with _LOCK:
             self._refresh()
-            keys = sorted(self._index, key=self._index.__getitem__)
+            places = self._lines.places
+            keys = [key.decode() for key in sorted(places, key=places.__getitem__)]
         for key in keys:
-            line = self.get(key.decode())
-            if line is not None:
-                yield key.decode(), line
+            line = self.get(key)
+            if line is not None:  # else somebody deleted it meanwhile
+                yield key, line
 
     def __len__(self) -> int:
         """How many keys there are. Raises StoreError."""
         with _LOCK:
             self._refresh()
-            return len(self._index)
+            return len(self._lines.places)
 
     @property
     def legacy(self) -> bool:
         """Whether it holds any recording of pycachy. Raises StoreError."""
         with _LOCK:
             self._refresh()
-            return self._pycachy > 0
+            return self._lines.pycachy > 0
 
     @property
     def problems(self) -> str | None:
-        """What is wrong with the file, in one line: how many lines are skipped and which is the first. Raises StoreError."""
+        """One line about what is skipped: how many lines, and which is the first. Raises StoreError."""
         with _LOCK:
             self._refresh()
-            if not self._bad:
+            if not self._lines.bad:
                 return None
             with open(self._path, "rb") as file:
                 number = 1
-                while (left := self._first_bad - file.tell()) > 0:
+                while left := self._lines.first_bad - file.tell():
                     number += file.read(min(left, _BLOCK)).count(b"\n")
-                conflict = file.read(len(_CONFLICT[0])) in _CONFLICT
-        lines = "1 line is" if self._bad == 1 else f"{self._bad} lines are"
-        what = "left there by a git merge: delete such lines" if conflict else "not a whole recording: delete it"
-        return f"{self.url}: {lines} skipped; the first, line {number}, is {what}"
+                marker = file.read(len(_CONFLICT[0])) in _CONFLICT
+        lines = "1 line is" if self._lines.bad == 1 else f"{self._lines.bad} lines are"
+        what = "left by a git merge; delete such lines" if marker else "not a whole recording; delete it"
+        return f"{self.url}: {lines} skipped, the first is line {number}: {what}"
 
     def close(self) -> None:
         """Let go of the file; the store may be used again afterwards."""
@@ -175,6 +141,10 @@ class JsonlStore:
             self._close()
 
     # Reading
+
+    def _forget(self) -> None:
+        self._lines = Lines()
+        self._facts: tuple[int, int, int] | None = None  # inode, size, time of the file as it was read
 
     def _refresh(self) -> None:
         """Bring the index up to what the file is now."""
@@ -188,114 +158,53 @@ class JsonlStore:
         except OSError as problem:
             self._forget()
             raise StoreError(self._cannot("read", problem)) from problem
-        if self._foreign:
-            raise StoreError(f"{self.url} is not a file of recordings and is left alone; set CACHY_STORE to another path")
+        if self._lines.foreign:
+            raise StoreError(f"{self.url} is not a file of recordings; set CACHY_STORE to another path")
 
     def _catch_up(self, now: os.stat_result) -> None:
         if not stat.S_ISREG(now.st_mode):
             self._forget()
             kind = "a directory" if stat.S_ISDIR(now.st_mode) else "not a regular file"
-            raise StoreError(f"{self.url} is {kind}; set CACHY_STORE to the path of a file, such as cachy.jsonl")
+            raise StoreError(f"{self.url} is {kind}; set CACHY_STORE to the path of a file")
         if not self._is_open(now.st_ino):
             now = self._open()
         assert self._fd is not None
-        before, mark = self._facts, self._mark
-        grew = before is not None and before[0] == now.st_ino and before[1] < now.st_size >= self._scanned
-        if not grew or _pread(self._fd, len(mark), self._scanned - len(mark)) != mark:
+        lines, before = self._lines, self._facts
+        grew = before is not None and before[0] == now.st_ino and before[1] < now.st_size >= lines.end
+        if not grew or _pread(self._fd, len(lines.mark), lines.end - len(lines.mark)) != lines.mark:
             self._forget()
-        self._facts = None  # in case the scan does not reach its end
-        self._scan(self._fd)
+        self._facts = None  # in case reading does not come to its end
+        self._scan(self._fd, self._lines)
         self._facts = (now.st_ino, now.st_size, now.st_mtime_ns)
         self._release()
 
-    def _scan(self, fd: int) -> None:
-        """Index what follows `_scanned`."""
+    def _scan(self, fd: int, lines: Lines) -> None:
         size = _BLOCK
-        while True:
-            data = _pread(fd, size, self._scanned)
-            used = self._index_lines(data, self._scanned)
-            self._scanned += used
-            if used:
-                self._mark = data[max(0, used - _MARK) : used]
+        while not lines.foreign:  # one block without a recording is enough to know
+            data = _pread(fd, size, lines.end)
+            used = lines.feed(data, last=len(data) < size)
             if len(data) < size:
                 break
-            if not (self._index or self._ours or (not used and _looks_like_ours(data))):
-                self._foreign = True  # a whole block without a recording: no need to read the rest
-                return
-            size = size if used else 2 * size
-        tail = data[used:]
-        self._index_tail(tail, self._scanned)
-        self._foreign = not (self._index or self._ours) and bool(self._bad or tail.strip())
+            size = _BLOCK if used else 2 * size  # a line that is longer than the block
 
-    def _index_lines(self, data: bytes, base: int) -> int:
-        """Index the whole lines in `data`, which starts at `base`; how many bytes they are."""
-        index = self._index
-        start = 0
-        while (end := data.find(b"\n", start)) >= 0:
-            key = data[start + 8 : start + 40]
-            if (
-                data[end - 1] == _CLOSE
-                and end - start >= _SHORTEST
-                and data.startswith(_HEAD, start)
-                and data.startswith(b'",', start + 40)
-                and not key.translate(None, _HEX)
-            ):
-                index[key] = (base + start, end - start)
-            else:
-                self._index_other(data[start:end], base + start)
-            start = end + 1
-        return start
-
-    def _index_other(self, line: bytes, at: int) -> None:
-        """Index a line that is not one of ours as we write them."""
-        if at == 0 and line.startswith(_BOM):
-            line, at = line[3:], 3
-        line = line.rstrip()  # among others the \r of a checkout with core.autocrlf
-        if not line:
-            return
-        found = _OURS.match(line) or LINE.match(line)
-        if found:
-            self._ours = True
-            key = found[found.lastindex or 1]
-            old = len(key) == 8
-            if line == _tombstone(key):
-                self._pycachy -= old and key in self._index
-                self._index.pop(key, None)
-                return
-            if old and line.endswith((b"}", b'"', b"]")):
-                self._pycachy += key not in self._index
-                self._index.setdefault(key, (at, len(line)))
-                return
-            if line.startswith(_HEAD) and line.endswith(b"}"):
-                self._index[key] = (at, len(line))
-                return
-        self._bad += 1
-        if self._first_bad < 0:
-            self._first_bad = at
-
-    def _index_tail(self, tail: bytes, at: int) -> None:
-        """What follows the last newline: a torn line, or a whole one that only lacks its newline."""
-        self._gap = b"\n" if tail else b""
-        if not tail.strip():
-            return
-        if _is_whole(tail):
-            self._index_other(tail, at)
-        else:
-            # A torn line may happen to end in a brace; with this it cannot be taken for a whole one.
-            self._gap = b"~\n"
-            self._ours = self._ours or _looks_like_ours(tail)
-
-    def _line(self, offset: int, length: int) -> bytes | None:
-        """The line at a place of the index, or None when there is no such line any more."""
+    def _line(self, key: bytes) -> bytes | None:
+        """The line of `key`, or None when there is none, or no longer where the index says."""
+        place = self._lines.places.get(key)
+        if place is None:
+            return None
+        offset, length = place
         try:
             if self._fd is None:
                 self._open()
             assert self._fd is not None
-            data = _pread(self._fd, length + 1, offset)
+            data = _pread(
+                self._fd, length + 1, offset
+            )  # with the byte behind it, to see that it still ends there
         except OSError:
             return None
-        # One byte more than the line, to see that it still ends here.
-        return data[:length] if len(data) >= length and data[length:].strip() == b"" else None
+        self._release()
+        line, behind = data[:length], data[length:]
+        return line if len(line) == length and key in line[:64] and not behind.strip() else None
 
     def _open(self) -> os.stat_result:
         self._close()
@@ -305,14 +214,14 @@ class JsonlStore:
         return facts
 
     def _is_open(self, inode: int) -> bool:
-        """Whether our descriptor is that of the file `inode`: programs that become daemons close what they find."""
+        """Whether our descriptor is still that of the file `inode`: a daemon closes what it finds open."""
         try:
             return self._fd is not None and os.fstat(self._fd).st_ino == inode
         except OSError:
             return False
 
     def _close(self) -> None:
-        if self._is_open(self._fd_inode) and self._fd is not None:
+        if self._fd is not None and self._is_open(self._fd_inode):
             os.close(self._fd)
         self._fd = None
 
@@ -323,7 +232,7 @@ class JsonlStore:
     # Writing
 
     def _append(self, line: bytes) -> None:
-        self._refresh()  # reads what there is to read before the lock is taken, and refuses a foreign file
+        self._refresh()  # what there is to read is read before the lock is taken; and a foreign file is refused
         try:
             for _ in range(100):
                 fd = self._open_to_append()
@@ -334,10 +243,10 @@ class JsonlStore:
                     os.close(fd)
         except OSError as problem:
             raise StoreError(self._cannot("written", problem)) from problem
-        raise StoreError(f"{self.url} is being replaced all the time; set CACHY_STORE to another path")
+        raise StoreError(f"{self.url} is replaced all the time; set CACHY_STORE to another path")
 
     def _open_to_append(self) -> int:
-        # A new descriptor for each line: it is the file that lies there now, and no fork shares its lock.
+        # A new descriptor for each line: the file that lies there now, and a lock that no other process shares.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS
         try:
             return os.open(self._path, flags, 0o666)
@@ -348,12 +257,12 @@ class JsonlStore:
     def _append_to(self, fd: int, line: bytes) -> bool:
         """Write `line` under the lock; False when the file was replaced before the lock was got."""
         if not lock(fd):
-            raise StoreError(f"{self.url} is locked by another process that seems to hang; end it, then try again")
+            raise StoreError(f"{self.url} is locked by another process that seems to hang; end that process")
         try:
             self._refresh()
             if self._facts is None or self._facts[0] != os.fstat(fd).st_ino:
                 return False
-            _write(fd, self._gap + line + b"\n")
+            _write(fd, self._lines.gap + line + b"\n")
             return True
         finally:
             unlock(fd)
@@ -361,7 +270,8 @@ class JsonlStore:
     def _cannot(self, what: str, problem: OSError) -> str:
         full = problem.errno in (ENOSPC, EDQUOT, EFBIG)
         todo = "make room" if full else f"make it {'readable' if what == 'read' else 'writable'}"
-        return f"{self.url} cannot be {what} ({problem.strerror or problem}); {todo}, or set CACHY_STORE to another path"
+        reason = problem.strerror or str(problem)
+        return f"{self.url} cannot be {what} ({reason}); {todo}, or set CACHY_STORE to another path"
 
 
 def _write(fd: int, data: bytes) -> None:
@@ -372,23 +282,7 @@ def _write(fd: int, data: bytes) -> None:
             written += os.write(fd, memoryview(data)[written:])
     except BaseException:
         with suppress(OSError):
-            # Unless somebody wrote behind us, where there are no locks.
+            # Not when somebody wrote behind us, where there are no locks.
             if os.fstat(fd).st_size == start + written:
                 os.ftruncate(fd, start)
         raise
-
-
-def _looks_like_ours(start: bytes) -> bool:
-    """Whether this may be the start of a recording, however short it was cut."""
-    return start[: len(_HEAD)] == _HEAD[: len(start)] or bool(_OURS.match(start) or LINE.match(start))
-
-
-def _is_whole(line: bytes) -> bool:
-    import json
-
-    start = LINE.match(line)
-    try:
-        json.loads(line[start.end() :] if start and start[2] else line)
-        return True
-    except (ValueError, RecursionError):
-        return False

@@ -1,50 +1,66 @@
-"""One advisory lock on an open file, on every system."""
+"""One lock on an open file, between processes and between descriptors: `flock`, or `msvcrt.locking` on Windows.
+
+It is advisory: it keeps cachy's writers (and pycachy's, which lock the same way) apart, and nobody else. Where the
+system or the file system has no locks, everybody gets it; on a local file system a line is still safe there, because
+one call writes it on a descriptor that appends.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
+from time import sleep
+
+PATIENCE = 10.0
+"""Seconds to wait for a lock. It is held for the time of one write, so this only ends on a process that hangs."""
 
 if sys.platform == "win32":
     import msvcrt
 
-    _FAR = 0x7FFF_0000  # a byte that no recording reaches: Windows locks are mandatory for those who read there
+    # Windows keeps others from reading what is locked, so it lies where no data will: at the end of what `locking`
+    # can say.
+    _AT = 0x7FFF_FFFE
+    _BUSY: tuple[type[OSError], ...] = (PermissionError, BlockingIOError)
 
-    @contextmanager
-    def locked(descriptor: int) -> Iterator[None]:
-        """Hold the file alone among all processes that ask."""
-        os.lseek(descriptor, _FAR, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
-        try:
-            yield
-        finally:
-            os.lseek(descriptor, _FAR, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+    def _lock(fd: int, how: int) -> None:
+        os.lseek(fd, _AT, os.SEEK_SET)
+        msvcrt.locking(fd, how, 1)
 
+    _TAKE, _FREE = msvcrt.LK_NBLCK, msvcrt.LK_UNLCK
 else:
     try:
         import fcntl
-    except ImportError:  # a system without it (Emscripten): one process, nothing to lock against
-        fcntl = None  # type: ignore[assignment]
+    except ImportError:  # WebAssembly: nothing to lock with, and no second process
+        _TAKE = _FREE = 0
+    else:
+        _TAKE, _FREE = fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_UN
 
-    @contextmanager
-    def locked(descriptor: int) -> Iterator[None]:
-        """Hold the file alone among all processes that ask.
+    def _lock(fd: int, how: int) -> None:
+        if how:
+            fcntl.flock(fd, how)
 
-        On a file system without locks (some network mounts) it holds nothing; a line is still written with one
-        `write` on an `O_APPEND` descriptor.
-        """
-        held = False
-        if fcntl is not None:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                held = True
-            except OSError:
-                pass
+    _BUSY = (BlockingIOError,)
+
+
+def lock(fd: int, patience: float = PATIENCE) -> bool:
+    """Take the lock on the open file `fd`, waiting up to `patience` seconds; whether it was got."""
+    pause = 0.0005
+    while True:
         try:
-            yield
-        finally:
-            if held:
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            _lock(fd, _TAKE)
+            return True
+        except _BUSY:
+            if patience <= 0:
+                return False
+        except OSError:
+            return True  # no locks here (some network file systems)
+        sleep(pause)
+        patience -= pause
+        pause = min(2 * pause, 0.02)
+
+
+def unlock(fd: int) -> None:
+    """Let go of the lock on `fd`. Closing it is not enough: a child forked meanwhile holds the same open file."""
+    with suppress(OSError):
+        _lock(fd, _FREE)

@@ -177,6 +177,21 @@ def test_flags_reach_the_children(run: Run, bare_python: Path, tmp_path: Path) -
     assert done.stdout.split() == ["replay", str(tmp_path / "work" / "calls.jsonl"), "False"]
 
 
+def test_files_are_read_by_the_parent_only(run: Run, bare_python: Path, tmp_path: Path) -> None:
+    """What is wrong in a project's file is told once, not by each child; what is right reaches all of them."""
+    text = '[tool.cachy]\nstore = "calls.jsonl"\non-miss = "respond"\ncolour = "red"\n'
+    (tmp_path / "work" / "pyproject.toml").write_text(text)
+    code = (
+        "from cachy import settings\n"
+        "found = settings.load()\n"
+        "print(found.store, found.on_miss, found.warnings, flush=True)"
+    )
+    child = f"import subprocess, sys\n{code}\nsubprocess.run([sys.executable, '-c', {code!r}])"
+    done = run(bare_python, "-c", child)
+    assert done.stdout == f"{tmp_path / 'work' / 'calls.jsonl'} respond ()\n" * 2
+    assert done.stderr.count("colour") == done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(("flags", "more"), [([], {"CACHY": "0"}), (["--mode", "off"], {})])
 def test_switched_off_means_off(run: Run, bare_python: Path, flags: list[str], more: dict[str, str]) -> None:
     """The kill switch and `--mode off` run the command as it is."""

@@ -1,0 +1,140 @@
+"""The lines of a JSONL store: which are recordings, under which key, and where; no I/O.
+
+A line of ours starts with `{"key":"<32 hex>",`; the last line of a key wins, and a line that says `"deleted":true`
+forgets it. Lines of pycachy (keys of 8 hex digits, see `cachy.legacy`) may stand in the same file; of those the first
+wins, as it did there. Everything else is skipped: blank lines, conflict markers, torn lines.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..legacy import LINE
+
+HEAD = b'{"key":"'
+_OURS = re.compile(rb'\{\s*"key"\s*:\s*"([0-9a-f]{32})"\s*,')
+_HEX = b"0123456789abcdef"
+_BRACE = ord("}")
+_BOM = b"\xef\xbb\xbf"
+_MARK = 256
+
+
+def tombstone(key: bytes) -> bytes:
+    """The line that forgets `key`, without a newline."""
+    return HEAD + key + b'","v":1,"deleted":true}'
+
+
+_SHORTEST = len(tombstone(b"0" * 32)) + 1  # a line of ours this long is a recording
+
+
+class Lines:
+    """The index of a file, fed from its start to its end, and on from there when it grows."""
+
+    def __init__(self) -> None:
+        self.places: dict[bytes, tuple[int, int]] = {}
+        """key: (offset, length), the newline not counted"""
+        self.pycachy = 0
+        """How many of these keys are pycachy's."""
+        self.end = 0
+        """Bytes of the file that are done with: whole lines only."""
+        self.mark = b""
+        """The last of these bytes, to tell whether the file only grew or was replaced."""
+        self.gap = b""
+        """What must be written between the end of the file and a new line."""
+        self.bad = 0
+        """How many lines are no recordings, blank ones not counted."""
+        self.first_bad = -1
+        """The offset of the first of them."""
+        self.foreign = False
+        """Whether there is something, and nothing of it looks like a recording, not even a broken one."""
+        self._known = False
+
+    def feed(self, data: bytes, last: bool) -> int:
+        """Take the whole lines in `data`, which starts at `end`; how many bytes they are.
+
+        `last` says that the file ends where `data` does.
+        """
+        used = self._take_lines(data)
+        if used:
+            self.end += used
+            self.mark = data[max(0, used - _MARK) : used]
+        rest = data[used:]
+        if last:
+            self._take_tail(rest)
+        known = self._known or bool(self.places) or _looks_known(rest)
+        self.foreign = not known and (self.bad > 0 or bool(rest.strip()))
+        return used
+
+    def _take_lines(self, data: bytes) -> int:
+        # The hot loop: nothing is parsed, and a line of ours is not even copied.
+        places, base, start = self.places, self.end, 0
+        while (stop := data.find(b"\n", start)) >= 0:
+            key = data[start + 8 : start + 40]
+            if (
+                stop - start >= _SHORTEST
+                and data[stop - 1] == _BRACE
+                and data.startswith(HEAD, start)
+                and data.startswith(b'",', start + 40)
+                and not key.translate(None, _HEX)
+            ):
+                places[key] = (base + start, stop - start)
+            else:
+                self._take_other(data[start:stop], base + start)
+            start = stop + 1
+        return start
+
+    def _take_other(self, line: bytes, at: int) -> None:
+        if at == 0 and line.startswith(_BOM):
+            line, at = line[len(_BOM) :], len(_BOM)
+        line = line.rstrip()  # among others the \r of a checkout with core.autocrlf
+        if not line:
+            return
+        found = _OURS.match(line) or LINE.match(line)
+        if found:
+            self._known = True
+            key = found[found.lastindex or 1]
+            old = len(key) == 8
+            if line == tombstone(key):
+                self.pycachy -= old and key in self.places
+                self.places.pop(key, None)
+                return
+            if old and line.endswith((b"}", b'"', b"]")):
+                self.pycachy += key not in self.places
+                self.places.setdefault(key, (at, len(line)))
+                return
+            if line.startswith(HEAD) and line.endswith(b"}"):
+                self.places[key] = (at, len(line))
+                return
+        self.bad += 1
+        if self.first_bad < 0:
+            self.first_bad = at
+
+    def _take_tail(self, tail: bytes) -> None:
+        """What follows the last newline: a torn line, or a whole one that only lacks its newline."""
+        self.gap = b"\n" if tail else b""
+        if tail.strip():
+            if _is_whole(tail):
+                self._take_other(tail, self.end)
+            else:
+                self.gap = (
+                    b"~\n"  # a torn line may happen to end in a brace; so it cannot be taken for a whole one
+                )
+                self._known = self._known or _looks_known(tail)
+
+
+def _looks_known(start: bytes) -> bool:
+    """Whether this may be the start of a recording, however short it was cut."""
+    if not start:
+        return False
+    return start.startswith(HEAD[: len(start)]) or bool(_OURS.match(start) or LINE.match(start))
+
+
+def _is_whole(line: bytes) -> bool:
+    import json
+
+    text = LINE.match(line)
+    try:
+        json.loads(line[text.end() :] if text and text[2] else line)
+        return True
+    except (ValueError, RecursionError):
+        return False
