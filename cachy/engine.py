@@ -83,11 +83,11 @@ class Engine:
     def ask(self, request: Request, claim: Claim) -> Replay | Forward:
         """Decide one call. Raises Miss in replay mode when there is no recording; nothing else."""
         try:
+            mode = self.settings.mode
             reason = claim.provider.skip(request)
             if reason:
                 tally.count("bypassed", reason=reason)
-                return Forward(None)
-            mode = self.settings.mode
+                return Replay(_not_sent(reason), 0.0) if mode == "replay" else Forward(None)
             wanted = canonical(request, claim, self._names)
             found = self._look_up(wanted.key) if mode in ("auto", "replay") else None
             if found is None:
@@ -114,7 +114,7 @@ class Engine:
             tally.count("missed")
             miss = self._refusal(request, claim, wanted)
             if self.settings.on_miss == "respond":
-                return Replay(_as_error(miss), 0.0)
+                return Replay(_error(str(miss)), 0.0)
             raise miss
         return Forward(_Call(self, request, claim, wanted) if action is Action.RECORD else None)
 
@@ -215,11 +215,17 @@ def _changes_state(request: Request) -> bool:
     return request.method == "DELETE" or request.split().path.rstrip("/").endswith(("/cancel", ":cancel"))
 
 
-def _as_error(miss: Miss) -> Response:
+def _not_sent(reason: str) -> Response:
+    """The answer, in replay mode, to what is never recorded: a background thread that exports traces is not to
+    be killed by a Miss, and nothing is to be sent."""
+    return _error(f"cachy: {reason} is never recorded, and in replay mode nothing is sent")
+
+
+def _error(message: str) -> Response:
     """A 424 answer in the shape that OpenAI, Anthropic and Google SDKs all read, and none of them retries."""
     import json
 
-    error = {"type": "cachy_miss", "code": 424, "status": "FAILED_PRECONDITION", "message": str(miss)}
-    body = json.dumps({"type": "error", "error": error, "message": str(miss)}).encode()
+    error = {"type": "cachy_miss", "code": 424, "status": "FAILED_PRECONDITION", "message": message}
+    body = json.dumps({"type": "error", "error": error, "message": message}).encode()
     headers = (("content-type", "application/json"), ("x-should-retry", "false"))
     return Response(status=424, headers=headers, body=body)

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from . import redact
@@ -196,11 +197,11 @@ def _caller() -> str:
     """File and line of the user's code that made the call, or ""."""
     ours = os.path.dirname(os.path.abspath(__file__))
     library = os.path.dirname(os.__file__)
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         inside = name.startswith((ours, library, "<")) or "site-packages" in name or "dist-packages" in name
         if not inside:
             return f"{_short(name)}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return ""

@@ -186,7 +186,7 @@ def mask_bytes(body: bytes, known: Iterable[str] = ()) -> bytes:
 
 def secrets_of(headers: Iterable[tuple[str, str]], url: str, more: frozenset[str] = frozenset()) -> set[str]:
     """The keys and tokens that a request is sent with: from its headers, cookies and query."""
-    found = set()
+    found: set[str] = set()
     for name, value in headers:
         if name in SECRET_HEADERS or name in more:
             # "Bearer X", "Basic X", "AWS4-HMAC-SHA256 Credential=..., Signature=...", "a=1; b=2"

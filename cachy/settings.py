@@ -258,7 +258,8 @@ def _toml(path: str, warnings: list[str]) -> dict[str, Any]:
         return {}
     try:
         with open(path, "rb") as file:
-            return tomllib.load(file)
+            parsed: dict[str, Any] = tomllib.load(file)
+            return parsed
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
         warnings.append(f"{path} is not valid TOML ({problem}); its settings are ignored")
     except OSError as problem:

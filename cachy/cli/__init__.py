@@ -36,7 +36,10 @@ def main(argv: list[str] | None = None) -> int:
     verb = arguments[0] if arguments else "--help"
     if verb in ("-h", "--help", "help"):
         width = max(map(len, _VERBS))
-        print(_HELP.format(verbs="\n".join(f"  {name:<{width}}  {what}" for name, (_, what) in _VERBS.items())), end="")
+        print(
+            _HELP.format(verbs="\n".join(f"  {name:<{width}}  {what}" for name, (_, what) in _VERBS.items())),
+            end="",
+        )
         return 0
     if verb in ("-V", "--version"):
         from .. import __version__

@@ -8,7 +8,8 @@ import os
 import sys
 from typing import Any
 
-from .. import settings, trust as trusted
+from .. import settings
+from .. import trust as trusted
 from ..values import READERS, hosts_as_text
 
 _TABLE = """
@@ -92,11 +93,15 @@ def _plain(name: str, value: Any) -> Any:
     """A value as JSON has it."""
     if name == "hosts":
         return [item for item in hosts_as_text(value).split(",") if item]
-    return sorted(value) if isinstance(value, frozenset) else list(value) if isinstance(value, tuple) else value
+    return (
+        sorted(value) if isinstance(value, frozenset) else list(value) if isinstance(value, tuple) else value
+    )
 
 
 def _table(active: bool, rows: list[tuple[str, Any, str]]) -> None:
-    texts = [(name, value if isinstance(value, str) else json.dumps(value), origin) for name, value, origin in rows]
+    texts = [
+        (name, value if isinstance(value, str) else json.dumps(value), origin) for name, value, origin in rows
+    ]
     state = "active here" if active else "not active here (CACHY=1, cachy-run or cachy init switch it on)"
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         from rich.console import Console

@@ -56,5 +56,7 @@ def open_store(url: str) -> Store:
 
     path = url.removeprefix("jsonl:")
     if "://" in path:
-        raise StoreError(f"no store for {path.split('://')[0]}:// in this version; use a path such as cachy.jsonl")
+        raise StoreError(
+            f"no store for {path.split('://')[0]}:// in this version; use a path such as cachy.jsonl"
+        )
     return JsonlStore(path)

@@ -12,8 +12,7 @@ import re
 from ..legacy import LINE
 
 HEAD = b'{"key":"'
-_OURS = re.compile(rb'\{\s*"key"\s*:\s*"([0-9a-f]{32})"\s*,')
-_HEX = b"0123456789abcdef"
+_OURS = re.compile(rb'\{"key":"([0-9a-f]{32})",')
 _BRACE = ord("}")
 _BOM = b"\xef\xbb\xbf"
 _MARK = 256
@@ -61,23 +60,17 @@ class Lines:
         rest = data[used:]
         if last:
             self._take_tail(rest)
-        known = self._known or bool(self.places) or _looks_known(rest)
+        known = self._known or bool(self.places) or (not last and _looks_known(rest))
         self.foreign = not known and (self.bad > 0 or bool(rest.strip()))
         return used
 
     def _take_lines(self, data: bytes) -> int:
-        # The hot loop: nothing is parsed, and a line of ours is not even copied.
+        # The hot loop: a line of ours is neither parsed nor copied.
         places, base, start = self.places, self.end, 0
         while (stop := data.find(b"\n", start)) >= 0:
-            key = data[start + 8 : start + 40]
-            if (
-                stop - start >= _SHORTEST
-                and data[stop - 1] == _BRACE
-                and data.startswith(HEAD, start)
-                and data.startswith(b'",', start + 40)
-                and not key.translate(None, _HEX)
-            ):
-                places[key] = (base + start, stop - start)
+            ours = _OURS.match(data, start)
+            if ours and data[stop - 1] == _BRACE and stop - start >= _SHORTEST:
+                places[ours[1]] = (base + start, stop - start)
             else:
                 self._take_other(data[start:stop], base + start)
             start = stop + 1
@@ -102,7 +95,7 @@ class Lines:
                 self.pycachy += key not in self.places
                 self.places.setdefault(key, (at, len(line)))
                 return
-            if line.startswith(HEAD) and line.endswith(b"}"):
+            if not old and line.endswith(b"}"):
                 self.places[key] = (at, len(line))
                 return
         self.bad += 1
@@ -112,21 +105,20 @@ class Lines:
     def _take_tail(self, tail: bytes) -> None:
         """What follows the last newline: a torn line, or a whole one that only lacks its newline."""
         self.gap = b"\n" if tail else b""
-        if tail.strip():
-            if _is_whole(tail):
-                self._take_other(tail, self.end)
-            else:
-                self.gap = (
-                    b"~\n"  # a torn line may happen to end in a brace; so it cannot be taken for a whole one
-                )
-                self._known = self._known or _looks_known(tail)
+        if not tail.strip():
+            return
+        if _is_whole(tail):
+            self._take_other(tail, self.end)
+        else:
+            # A torn line may happen to end in a brace; with this behind it, it cannot be taken for a whole one.
+            self.gap = b"~\n"
+            self._known = self._known or _looks_known(tail)
 
 
 def _looks_known(start: bytes) -> bool:
     """Whether this may be the start of a recording, however short it was cut."""
-    if not start:
-        return False
-    return start.startswith(HEAD[: len(start)]) or bool(_OURS.match(start) or LINE.match(start))
+    cut = len(start) < _SHORTEST and start.startswith(HEAD[: len(start)])
+    return bool(start) and bool(cut or _OURS.match(start) or LINE.match(start))
 
 
 def _is_whole(line: bytes) -> bool:

@@ -500,6 +500,19 @@ def test_on_miss_respond_answers_424(lib: Any, server: Any, using: Any) -> None:
     assert server.calls == []
 
 
+def test_telemetry_is_neither_recorded_nor_sent_in_replay_mode(
+    lib: Any, server: Any, using: Any, store: Any
+) -> None:
+    """A trace exporter goes by in auto mode; in replay mode it is answered, not sent and not killed by a Miss."""
+    url = server.url + "/v1/traces/ingest"
+    with using():
+        assert lib.post(url, json={}).status_code == 200
+    with using("replay"):
+        assert lib.post(url, json={}).status_code == 424
+    assert len(server.calls) == 1
+    assert lines_of(store) == []
+
+
 def test_record_mode_replaces(lib: Any, server: Any, using: Any) -> None:
     """`record` always calls; afterwards the new answer is replayed."""
     url = server.url + "/v1"

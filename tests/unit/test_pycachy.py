@@ -175,7 +175,11 @@ def test_recordings_of_pycachy_replay_without_a_call(tmp_path: Path, name: str) 
     )
     keys = list(legacy.keys(request))
     answer = '{"call": 77}'
-    line = json.dumps({"key": keys[-1], "response": answer}) if name.endswith("jsonl") else f"{keys[-1]}|{answer}"
+    line = (
+        json.dumps({"key": keys[-1], "response": answer})
+        if name.endswith("jsonl")
+        else f"{keys[-1]}|{answer}"
+    )
     (tmp_path / name).write_text(line + "\n")
     cachy.enable_cachy()
     assert [ask(), ask()] == [77, 77]
@@ -191,7 +195,13 @@ def test_errors_that_pycachy_froze_are_asked_again(tmp_path: Path) -> None:
     headers = (("content-type", "application/json"), ("accept", "*/*"))
     request = Request("POST", "https://api.openai.com/v1/x", headers, Body(b'{"n":1}'))
     key = next(iter(legacy.keys(request)))
-    line = {"key": key, "response": '{"error": "bad key"}', "headers": {}, "status_code": 401, "binary": False}
+    line = {
+        "key": key,
+        "response": '{"error": "bad key"}',
+        "headers": {},
+        "status_code": 401,
+        "binary": False,
+    }
     (tmp_path / "cachy.jsonl").write_text(json.dumps(line) + "\n")
     cachy.enable_cachy()
     assert ask() == 1

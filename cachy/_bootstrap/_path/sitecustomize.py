@@ -4,7 +4,7 @@ It starts the cachy that it is a part of, also in an environment that has none o
 for the sitecustomize that would have run without us. Any Python, even 2.7, must be able to read this file.
 """
 # mypy: ignore-errors
-# ruff: noqa: BLE001, SIM105, UP031, UP036
+# ruff: noqa: BLE001, UP031, UP036
 
 import os
 import sys
