@@ -1,165 +1,177 @@
 """Run a function right after one of a few modules has been imported: the post-import hook of cachy.
 
-Our finder finds nothing itself. For the modules it is asked about it lets all other finders find the spec, and
-shadows `exec_module` of that spec's loader for one execution; the spec, its loader and the module stay what they
-would be without us. For every other import it costs one look into a set.
+Our finder finds nothing itself. For the modules it watches it lets the other finders find the spec, and shadows
+`exec_module` of that spec's loader for one execution; the spec, its loader and the module stay what they would be
+without us. For every other import it costs one look into a set. Loaded at an active start-up, so it imports
+nothing that Python has not loaded by then, `__future__` and `typing` included.
 """
-
-from __future__ import annotations
 
 import sys
 from _thread import get_ident
 
-CLIENTS = frozenset(("httpx", "httpx2"))
-"""The HTTP clients that have a transport here."""
-
-
-_MARK = "_cachy_finder"
-_finder: _Finder | None = None
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
 
     Callback = Callable[[str, ModuleType], None]
 
+CLIENTS = frozenset(("httpx", "httpx2"))
+"""The HTTP clients that have a transport here."""
 
-def install(callback: Callback | None = None) -> None:
-    """Call `callback(name, module)` for each client that is imported from now on or is imported already.
+_finder: "_Finder | None" = None
+
+
+def install(callback: "Callback | None" = None) -> None:
+    """Call `callback(name, module)` after each import of a client from now on, and at once for those imported.
 
     Without an argument the client is patched (`cachy.transports.patch`). Installing again replaces the callback
-    and calls it again for what is imported; there is never more than one finder, even of two copies of cachy.
-    What a callback raises is told once on stderr and goes no further.
+    and calls it again for what is imported. There is never more than one finder: one that another copy of cachy
+    put up makes way. What a callback raises (Exception) is told once on stderr and goes no further.
     """
     global _finder
     if _finder is None:
-        for finder in sys.meta_path:
-            if getattr(finder, _MARK, False):
-                return  # another copy of cachy was here first
         _finder = _Finder()
-        sys.meta_path.insert(0, _finder)
-    elif _finder not in sys.meta_path:
-        sys.meta_path.insert(0, _finder)
     _finder.callback = callback or _patch
+    if _finder not in sys.meta_path:
+        for other in [finder for finder in sys.meta_path if _is_ours(finder)]:
+            sys.meta_path.remove(other)
+        sys.meta_path.insert(0, _finder)
     for name in CLIENTS:
         module = sys.modules.get(name)
-        if module is not None and not _is_under_way(module):
-            _finder.call(name, module)
+        if module is not None:
+            _finder.catch_up(name, module)
 
 
 def uninstall() -> None:
     """Take the finder off; what was patched stays patched (see `cachy.transports.unpatch`)."""
-    global _finder
     if _finder is not None and _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
-    _finder = None
 
 
-def _patch(name: str, module: ModuleType) -> None:
+def _is_ours(finder: object) -> bool:
+    kind = type(finder)
+    return kind.__module__ == __name__ and kind.__name__ == _Finder.__name__
+
+
+def _patch(name: str, module: "ModuleType") -> None:
     from cachy import transports
 
     transports.patch(name, module)
 
 
-def _is_under_way(module: ModuleType) -> bool:
-    """Whether its import has not finished, in this thread or another: the finder calls back when it has."""
-    # importlib.util.LazyLoader: looking at any attribute of such a module would import it now.
-    lazy = type(module).__name__ == "_LazyModule"
-    return lazy or bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
-
-
 class _Finder:
     """A meta path finder that only watches."""
-
-    _cachy_finder = True
 
     def __init__(self) -> None:
         self.callback: Callback = _patch
         self._asking: set[tuple[int, str]] = set()  # (thread, name) of the look-ups under way
         self._complained = False
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(
+        self, name: str, path: "Any" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         if name not in CLIENTS:
             return None
         here = (get_ident(), name)
         if here in self._asking:
-            return None  # our own look-up below
+            return None  # another finder asks everybody, because we asked it
         self._asking.add(here)
         try:
             spec = self._found_by_others(name, path, target)
         finally:
             self._asking.discard(here)
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            try:
-                self._watch(name, spec)
-            except Exception as problem:  # noqa: BLE001 - never between a program and its import
-                self._complain(name, problem)
+        if spec is not None:
+            self._watch(name, spec)
         return spec
 
-    def _found_by_others(self, name: str, path: Any, target: Any) -> Any:
-        for finder in list(sys.meta_path):
-            if finder is not self and hasattr(finder, "find_spec"):
-                spec = finder.find_spec(name, path, target)
-                if spec is not None:
-                    return spec
+    def catch_up(self, name: str, module: "ModuleType") -> None:
+        """Treat a module that was there before us as if we had seen it come."""
+        if type(module).__name__ == "_LazyModule":
+            # importlib.util.LazyLoader: looking at any attribute in the usual way would import it now.
+            spec = object.__getattribute__(module, "__dict__").get("__spec__")
+            if spec is not None:
+                self._watch(name, spec)
+        elif not getattr(getattr(module, "__spec__", None), "_initializing", False):
+            self._call(name, module)
+
+    def _found_by_others(self, name: str, path: "Any", target: "ModuleType | None") -> "ModuleSpec | None":
+        # Those in front of us were asked before and had no answer.
+        finders = list(sys.meta_path)
+        if self in finders:
+            del finders[: finders.index(self) + 1]
+        for finder in finders:
+            find_spec = getattr(finder, "find_spec", None)
+            spec = find_spec and find_spec(name, path, target)
+            if spec is not None:
+                return spec  # type: ignore[no-any-return]
         return None
 
-    def _watch(self, name: str, spec: Any) -> None:
-        """Shadow `exec_module` of the loader of this spec, for the one execution that follows."""
-        loader = spec.loader
-        if isinstance(loader, type) or not hasattr(loader, "__dict__"):
-            spec.loader = _Proxy(
-                loader, name, self
-            )  # shared by all modules (a frozen one, say): not to be touched
-            return
-        if "exec_module" in loader.__dict__:
-            return  # found before and not executed yet
-        execute = loader.exec_module
+    def _watch(self, name: str, spec: "ModuleSpec") -> None:
+        try:
+            loader: Any = spec.loader
+            if isinstance(loader, _Proxy) or not hasattr(loader, "exec_module"):
+                return  # watched already, or a namespace package, which is nobody's client
+            own = getattr(loader, "__dict__", None)
+            there = own and own.get("exec_module")
+            if getattr(there, "__module__", None) == __name__:
+                return  # watched already, and not executed since
+            if own is None or there is not None or own.get("name") != name:
+                # No room for a shadow, or a loader that is not for this module alone (a zip file's, say).
+                spec.loader = _Proxy(loader, name, self)  # type: ignore[assignment]
+            else:
+                self._shadow(name, loader)
+        except Exception as problem:  # noqa: BLE001 - never between a program and its import
+            self._complain(name, problem)
 
-        def exec_module(module: ModuleType) -> None:
-            if module.__name__ != name:  # zipimport: one loader for all modules of an archive
-                execute(module)
-                return
+    def _shadow(self, name: str, loader: "Any") -> None:
+        def exec_module(module: "ModuleType") -> None:
             # Off before it runs: a module that imports itself anew, or fails half-way, finds the loader as it was.
             loader.__dict__.pop("exec_module", None)
-            execute(module)
-            self.call(name, sys.modules.get(name, module))
+            self.execute(name, loader, module)
 
         loader.exec_module = exec_module
 
-    def call(self, name: str, module: ModuleType) -> None:
+    def execute(self, name: str, loader: "Any", module: "ModuleType") -> None:
+        """Execute the module with its real loader, then call back."""
+        registered = sys.modules.get(name) is module
+        loader.exec_module(module)
+        if registered:  # it may have put something else in its place
+            module = sys.modules.get(name) or module
+        self._call(name, module)
+
+    def _call(self, name: str, module: "ModuleType") -> None:
         try:
             self.callback(name, module)
         except Exception as problem:  # noqa: BLE001 - a broken hook must not break the user's import
             self._complain(name, problem)
 
     def _complain(self, name: str, problem: Exception) -> None:
-        if not self._complained:
-            self._complained = True
-            try:
-                sys.stderr.write(
-                    f"cachy: {name} could not be hooked, its calls go out live ({type(problem).__name__}: {problem})\n"
-                )
-            except Exception:  # noqa: BLE001 - stderr may be closed or None
-                pass
+        if self._complained:
+            return
+        self._complained = True
+        try:
+            reason = f"{type(problem).__name__}: {problem}"
+            sys.stderr.write(f"cachy: {name} could not be hooked, its calls go out live ({reason})\n")
+        except Exception:  # noqa: BLE001 - stderr may be closed or None
+            pass
 
 
 class _Proxy:
-    """Stands in front of a loader that several modules share, for one execution."""
+    """Stands in front of a loader that must not be touched, until the module is executed."""
 
-    def __init__(self, loader: Any, name: str, finder: _Finder) -> None:
+    def __init__(self, loader: "Any", name: str, finder: _Finder) -> None:
         self._loader = loader
         self._name = name
         self._finder = finder
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: "ModuleType") -> None:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
-        self._loader.exec_module(module)
-        self._finder.call(self._name, sys.modules.get(self._name, module))
+        self._finder.execute(self._name, self._loader, module)
 
-    def __getattr__(self, attribute: str) -> Any:
+    def __getattr__(self, attribute: str) -> "Any":
         return getattr(self._loader, attribute)

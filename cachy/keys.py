@@ -18,9 +18,10 @@ with sorted names and no spaces.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, unquote_to_bytes
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
 from . import redact
 from .exchange import Body, Request
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 _LONG = 1024  # characters: a base64 string or a text part above this enters as a digest
 _READABLE = 64 * 1024  # bytes: another text body up to this size is kept readable
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
+_REMEMBERED = 16 * 1024  # bytes of a body up to which its canonical form is remembered
 _EXACT = 2**53  # integers above this are not exact as IEEE 754 doubles
+
+
+Pairs = tuple[tuple[str, str], ...]
 
 
 class Canonical:
@@ -65,18 +70,37 @@ def canonical(request: Request, claim: Claim, secret_names: frozenset[str] = fro
     """
     provider = claim.provider
     secret = provider.secret_query | secret_names
-    parts = request.split()
-    form: dict[str, Any] = {"method": request.method, "host": claim.host, "path": _path(parts.path)}
+    headers = _headers(request, provider.headers)
+    body = request.body
+    if body.data is None or body.size > _REMEMBERED:
+        return _canonical(request.method, claim.host, request.url, headers, request.header("content-type"), body, secret)
+    return _canonical_again(
+        request.method, claim.host, request.url, headers, request.header("content-type"), body.data, secret
+    )
+
+
+@lru_cache(maxsize=256)
+def _canonical_again(
+    method: str, host: str, url: str, headers: Pairs, content_type: str, body: bytes, secret: frozenset[str]
+) -> Canonical:
+    # Test suites, notebooks and loops ask the same again and again: the same bytes have the same key.
+    return _canonical(method, host, url, headers, content_type, Body(body), secret)
+
+
+def _canonical(
+    method: str, host: str, url: str, headers: Pairs, content_type: str, body: Body, secret: frozenset[str]
+) -> Canonical:
+    parts = urlsplit(url)
+    form: dict[str, Any] = {"method": method, "host": host, "path": _path(parts.path)}
     if parts.query:
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         query = sorted([name, value] for name, value in pairs if not redact.is_secret_name(name, secret))
         if query:
             form["query"] = query
-    headers = _headers(request, provider.headers)
     if headers:
-        form["headers"] = headers
-    if request.body.size:
-        form["body"] = _body(request)
+        form["headers"] = dict(headers)
+    if body.size:
+        form["body"] = _body(body, content_type)
     return from_object(form)
 
 
@@ -92,9 +116,9 @@ def _path(path: str) -> str:
     return "/".join(quote(unquote_to_bytes(segment), safe="!$&'()*+,;=:@~") for segment in path.split("/"))
 
 
-def _headers(request: Request, wanted: frozenset[str]) -> dict[str, str]:
+def _headers(request: Request, wanted: frozenset[str]) -> Pairs:
     found: dict[str, list[str]] = {}
-    prefixes = tuple(name[:-1] for name in wanted if name.endswith("*"))
+    prefixes = _prefixes(wanted)
     for name, value in request.headers:
         if name in wanted or (prefixes and name.startswith(prefixes)):
             if name == "accept" and value.strip() == "*/*":
@@ -104,13 +128,16 @@ def _headers(request: Request, wanted: frozenset[str]) -> dict[str, str]:
                 [item.strip() for item in value.split(",")] if name.endswith("-beta") else [value.strip()]
             )
             found.setdefault(name, []).extend(values)
-    return {name: ",".join(sorted(set(values))) for name, values in found.items()}
+    return tuple([(name, ",".join(sorted(set(values)))) for name, values in sorted(found.items())])
 
 
-def _body(request: Request) -> dict[str, Any]:
-    content_type = request.header("content-type")
+@lru_cache
+def _prefixes(wanted: frozenset[str]) -> tuple[str, ...]:
+    return tuple(name[:-1] for name in wanted if name.endswith("*"))
+
+
+def _body(body: Body, content_type: str) -> dict[str, Any]:
     kind = content_type.partition(";")[0].strip().lower()
-    body = request.body
     if body.data is not None:
         if "json" in kind or (not kind and body.data[:1] in (b"{", b"[")):
             try:
@@ -161,13 +188,17 @@ def _no_constant(literal: str) -> Any:
 
 
 def _fold(value: Any) -> Any:
-    """`value` with long base64 strings and data URLs turned into digests."""
+    """`value` with long base64 strings and data URLs turned into digests; its own containers are changed."""
     if isinstance(value, str):
         return _fold_text(value) if len(value) > _LONG else value
     if isinstance(value, dict):
-        return {name: _fold(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_fold(item) for item in value]
+        for name, item in value.items():
+            if isinstance(item, (dict, list)) or (isinstance(item, str) and len(item) > _LONG):
+                value[name] = _fold(item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, (dict, list)) or (isinstance(item, str) and len(item) > _LONG):
+                value[index] = _fold(item)
     return value
 
 

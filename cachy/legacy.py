@@ -208,7 +208,7 @@ def _response(facts: dict[str, object]) -> Response:
     kept = _kept(headers) if isinstance(headers, dict) else ()
     if not any(name == "content-type" for name, _ in kept):
         kept = (("content-type", "application/octet-stream" if binary else _kind(text)), *kept)
-    return Response(status, kept, base64.b64decode(text) if binary else text.encode())
+    return Response(status, kept, base64.b64decode(text, validate=True) if binary else text.encode())
 
 
 def _kept(headers: dict[str, object]) -> Headers:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from .exchange import Response
@@ -25,6 +26,8 @@ KEY_AT = slice(8, 40)
 """Where the 32 hex digits of the key stand in a line of ours."""
 
 _ANSWER = b',"response":{'
+_REMEMBERED = 64 * 1024  # bytes of a line up to which its parsed answer is remembered
+_decode = json.JSONDecoder().decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,22 @@ class Recording:
 
 def response_of(line: bytes) -> Response:
     """The answer in a line, without parsing the request (the hit path). Raises ValueError."""
+    return _response_again(line) if len(line) < _REMEMBERED else _response_of(line)
+
+
+@lru_cache(maxsize=64)
+def _response_again(line: bytes) -> Response:
+    # Test suites, notebooks and loops ask the same again and again.
+    return _response_of(line)
+
+
+def _response_of(line: bytes) -> Response:
     # The answer comes last and holds no object called "response" of its own, so the last match is the right one.
     at = line.rfind(_ANSWER)
     if at < 0:
         raise ValueError("not a recording: no response")
     try:
-        return _answer_from_json(json.loads(line[at + len(_ANSWER) - 1 : -1]))
+        return _answer_from_json(_decode(line[at + len(_ANSWER) - 1 : -1].decode()))
     except (KeyError, TypeError, AttributeError) as problem:
         raise ValueError(f"not a recording: {problem!r}") from None
 
@@ -98,14 +111,12 @@ def _answer_to_json(response: Response) -> dict[str, Any]:
 
 def _answer_from_json(answer: dict[str, Any]) -> Response:
     text = answer.get("text")
-    body = base64.b64decode(answer["base64"]) if text is None else text.encode()
-    chunks = tuple((ms, length) for ms, length in answer.get("chunks", ()))
     return Response(
-        status=answer["status"],
-        headers=tuple((name, value) for name, value in answer["headers"]),
-        body=body,
-        chunks=chunks,
-        ms=answer.get("ms", 0),
-        http_version=answer.get("http", "HTTP/1.1"),
-        reason=answer.get("reason", ""),
+        answer["status"],
+        tuple([(name, value) for name, value in answer["headers"]]),  # noqa: C409 - a generator is slower
+        base64.b64decode(answer["base64"]) if text is None else text.encode(),
+        tuple([(ms, length) for ms, length in answer.get("chunks", ())]),  # noqa: C409
+        answer.get("ms", 0),
+        answer.get("http", "HTTP/1.1"),
+        answer.get("reason", ""),
     )

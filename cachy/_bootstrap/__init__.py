@@ -10,18 +10,20 @@ import sys
 OFF = ("0", "off", "false", "no")
 ON = ("1", "on", "true", "yes", "auto", "replay", "record")
 
-door: "str | None" = (
-    None  # None: not active; "environment": CACHY asked for it; "project": a pyproject.toml may ask for it
-)
-cwd: "str | None" = None  # the working directory at start-up, None when it was gone
-pyproject: "str | None" = None  # the file that opened the door, when it was a project's
+# What start() found, for those who read the settings later:
+# None: not active; "environment": CACHY asked for it; "project": a pyproject.toml may ask for it.
+door: "str | None" = None
+# The working directory at start-up; None when CACHY switched cachy off or when there was none (deleted).
+cwd: "str | None" = None
+# The file that opened the door, when it was a project's.
+pyproject: "str | None" = None
 
 _LARGEST = 1024 * 1024  # bytes; no pyproject.toml of a person is larger
 _started = False
 
 
 def start() -> None:
-    """Decide, once in a process, whether cachy acts, and put the import hook up if so.
+    """Decide, once in a process, whether cachy acts, and put the import hook up if so. Never raises.
 
     Takes no argument and returns nothing, so that a `.start` file (PEP 829) can name it.
     """
@@ -39,49 +41,52 @@ def start() -> None:
         _say(f"not active, its start-up failed ({type(problem).__name__}: {problem})")
 
 
+def find_project(folder: str) -> "str | None":
+    """The nearest folder upward from `folder` with a `pyproject.toml` or a `.git`, or None.
+
+    The walk ends at the root of the file system and at the home directory, which is no project of its own: it
+    is looked at only when `folder` is the home directory itself. Never raises.
+    """
+    home = os.path.realpath(os.path.expanduser("~"))
+    while True:
+        for mark in ("pyproject.toml", ".git"):
+            if os.path.lexists(os.path.join(folder, mark)):
+                return folder
+        parent = os.path.dirname(folder)
+        if folder == home or parent in (folder, home):
+            return None
+        folder = parent
+
+
 def _decide() -> None:
     global door, cwd, pyproject
-    wish = os.environ.get("CACHY", "").strip().lower()
-    if wish in OFF:
+    # Read under -E and -I too: those are about PYTHON*, and nobody sets CACHY without meaning it.
+    wish = os.environ.get("CACHY", "").strip()
+    if wish.lower() in OFF:
         return
     try:
         cwd = os.getcwd()
     except OSError:
         cwd = None
-    if wish in ON:
+    if wish.lower() in ON:
         door = "environment"
     elif wish:
-        _say(f"CACHY={wish[:40]} is not understood; use 1, 0, auto, replay or record")
-    elif cwd is not None and not (sys.flags.isolated or sys.flags.ignore_environment):
-        # -I and -E ask for no configuration from around the program.
-        pyproject = _find(cwd)
-        if pyproject is not None:
-            door = "project"
+        shown = wish[:40] if wish.isprintable() else ascii(wish[:40])
+        _say(f"CACHY={shown} is not understood; use 1, 0, auto, replay, record")
+    elif cwd is not None and not sys.flags.ignore_environment:  # -E or -I: nothing from around the program
+        project = find_project(cwd)
+        path = os.path.join(project, "pyproject.toml") if project else ""
+        if path and _names_cachy(path):
+            door, pyproject = "project", path
 
 
-def _find(folder: str) -> "str | None":
-    """The nearest pyproject.toml upward, when it has a table for cachy. The walk ends where a project must end:
-    at a repository's root, at the home directory (whose own file belongs to no project), at the file system's root."""
-    home = os.path.expanduser("~")
-    while True:
-        path = os.path.join(folder, "pyproject.toml")
-        try:
-            status = os.lstat(path)
-        except OSError:
-            pass
-        else:
-            return path if _names_cachy(path, status) else None
-        parent = os.path.dirname(folder)
-        if parent in (folder, home) or os.path.exists(os.path.join(folder, ".git")):
-            return None
-        folder = parent
-
-
-def _names_cachy(path: str, status: os.stat_result) -> bool:
-    # A regular file (S_IFREG), no link, FIFO or device: opening those may block or lead elsewhere.
-    if (status.st_mode & 0o170000) != 0o100000 or status.st_size > _LARGEST:
-        return False
+def _names_cachy(path: str) -> bool:
+    # Only a glance: whether the file may be obeyed at all (its owner, trust) is asked when it is really read,
+    # where the user can be told. Only a regular file (S_IFREG) is opened: a FIFO would block, a link lead elsewhere.
     try:
+        status = os.lstat(path)
+        if (status.st_mode & 0o170000) != 0o100000 or status.st_size > _LARGEST:
+            return False
         with open(path, "rb", 0) as file:
             return b"[tool.cachy" in file.read(_LARGEST)
     except OSError:

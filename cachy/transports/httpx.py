@@ -230,6 +230,5 @@ async def _send_async(
 
 
 def _neutral(request: Any, body: Body) -> Request:
-    raw = request.headers.raw
-    headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
-    return Request(request.method.upper(), str(request.url), headers, body)
+    headers = tuple([(name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw])  # noqa: C409 - a generator is slower
+    return Request(request.method, str(request.url), headers, body)

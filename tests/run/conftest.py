@@ -23,8 +23,7 @@ LAUNCH = f"import sys; sys.path.append({ROOT!r}); from cachy.cli.run import main
 @pytest.fixture(scope="session")
 def launcher() -> list[str]:
     """The words that start `cachy-run`, from the tree or the environment that is being tested."""
-    # -E: the PYTHONPATH of a test is meant for the command.
-    return [sys.executable, "-E", "-B", "-c", LAUNCH]
+    return [sys.executable, "-c", LAUNCH]
 
 
 @pytest.fixture
@@ -50,14 +49,22 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def run(launcher: list[str], env: dict[str, str], tmp_path: Path) -> Run:
-    """`run("python", "x.py", flags=["--mode", "replay"], CI="true")` under cachy-run, in an empty folder."""
+    """`run("python", "x.py", flags=["--mode", "replay"], CI="true")` under cachy-run, in an empty folder.
+
+    `apart=True` keeps PYTHONPATH from cachy-run itself, for what only the command is to find there.
+    """
     work = tmp_path / "work"
     work.mkdir()
 
     def start(
-        *command: str | Path, flags: list[str] | None = None, stdin: str | None = None, **more: str
+        *command: str | Path,
+        flags: list[str] | None = None,
+        stdin: str | None = None,
+        apart: bool = False,
+        **more: str,
     ) -> subprocess.CompletedProcess[str]:
-        words = [*launcher, *(flags or []), *map(str, command)]
+        interpreter, *rest = launcher
+        words = [interpreter, *(["-E"] if apart else []), *rest, *(flags or []), *map(str, command)]
         return subprocess.run(
             words,
             env=env | more,

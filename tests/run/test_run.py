@@ -70,7 +70,7 @@ def test_the_users_sitecustomize_runs(
         "import sys\nprint('mine', 'cachy._bootstrap' in sys.modules)\n"
     )
     env["PYTHONPATH"] = str(tmp_path)
-    done = run(bare_python, "-c", "import sitecustomize; print(sitecustomize.__file__)")
+    done = run(bare_python, "-c", "import sitecustomize; print(sitecustomize.__file__)", apart=True)
     assert done.stdout.splitlines() == ["mine True", str(tmp_path / "sitecustomize.py")]
 
 
@@ -101,7 +101,7 @@ def test_a_failing_sitecustomize_fails_as_ever(
     env["PYTHONPATH"] = str(tmp_path)
     code = "import sys; print('sitecustomize' in sys.modules)"
     plain = subprocess.run([bare_python, "-c", code], env=env, capture_output=True, text=True, check=True)
-    done = run(bare_python, "-c", code)
+    done = run(bare_python, "-c", code, apart=True)
     assert "Error in sitecustomize" in plain.stderr
     assert (done.stdout, done.stderr) == (plain.stdout, plain.stderr)
 
@@ -136,7 +136,7 @@ def test_old_pythons_start_untouched(
     code = "import sys; print([m for m in sys.modules if 'cachy' in m], sys.path)"
     for python in old_pythons:
         plain = subprocess.run([python, "-c", code], env=env, capture_output=True, text=True, check=True)
-        done = run(python, "-c", code)
+        done = run(python, "-c", code, apart=True)
         assert (done.stdout, done.stderr, done.returncode) == (plain.stdout, plain.stderr, 0)
         assert "mine" in done.stdout
         assert "sitecustomize" not in run(python, "-c", code, PYTHONPATH="").stderr
