@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachy import legacy
@@ -210,6 +210,7 @@ def number(version: str) -> tuple[int, ...]:
 _TEXT = st.text("aZ9 ~*/+%&=?éß☃-_.'(),:;@!$[]|\\^`{}\"<>", max_size=8)
 
 
+@settings(deadline=None)  # the first example imports httpx
 @given(st.lists(st.tuples(st.one_of(st.just("key"), _TEXT), _TEXT), max_size=5), st.booleans())
 def test_the_url_is_printed_as_httpx_prints_it(pairs: list[tuple[str, str]], as_params: bool) -> None:
     """Taking `key` out of any query gives the text of httpx's own `copy_remove_param`."""

@@ -1,0 +1,201 @@
+"""Fresh virtual environments with a wheel of this tree, and clean child processes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import cachy
+
+TREE = Path(__file__).resolve().parents[2]
+PARENT = str(Path(cachy.__file__).parent.parent)
+"""The folder that holds the cachy under test, be it the tree or an environment's site-packages."""
+
+Child = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pythons() -> dict[str, str]:
+    """One interpreter for each Python version from 3.10 that this machine has, the running one first."""
+    found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
+    for minor in range(10, 20):
+        path = shutil.which(f"python3.{minor}")
+        if path and "shims" not in path:  # a shim of pyenv may stand for a version that is not switched on
+            found.setdefault(f"3.{minor}", path)
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for path in sorted(pyenv.glob("3.*/bin/python")):
+        version = re.fullmatch(r"(3\.(\d+))\.\d+(t?)", path.parts[-3])
+        if version and int(version[2]) >= 10:
+            found.setdefault(version[1] + version[3], str(path))
+    return found
+
+
+PYTHONS = pythons()
+
+
+def clean(**more: str) -> dict[str, str]:
+    """The environment without settings of cachy, Python, CI or of tools that measure tests."""
+    foreign = ("CACHY", "PYTHON", "COV_", "PYTEST", "XDG_")
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(foreign) and name != "CI"
+    }
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"} | more
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Child:
+    """`child(python, "-c", code, cwd=..., CACHY="1")`: a process with a clean environment and its own home."""
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def run(
+        *words: str | Path, cwd: Path | None = None, without: tuple[str, ...] = (), **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        env = clean(HOME=str(home), USERPROFILE=str(home)) | more
+        for name in without:
+            env.pop(name, None)
+        return subprocess.run(
+            [str(word) for word in words],
+            cwd=cwd or home,
+            env=env,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a `pyproject.toml` that asks for cachy."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text("[tool.cachy]\n")
+    return folder
+
+
+# Installing
+
+
+def checked(*words: str | Path, **more: str) -> None:
+    """Run a tool that must succeed."""
+    done = subprocess.run(
+        [str(word) for word in words], env=clean(**more), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def uv() -> list[str] | None:
+    """The words that start uv, or None."""
+    if path := shutil.which("uv"):
+        return [path]
+    return [sys.executable, "-m", "uv"] if importlib.util.find_spec("uv") else None
+
+
+def executable(venv: Path) -> Path:
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def site_packages(venv: Path) -> Path:
+    return venv / "Lib/site-packages" if os.name == "nt" else next(venv.glob("lib/python3*/site-packages"))
+
+
+def make_venv(place: Path, python: str = sys.executable) -> Path:
+    """Make an empty virtual environment at `place` and return it."""
+    if tool := uv():
+        checked(*tool, "venv", "--quiet", "--python", python, place)
+    else:
+        checked(python, "-m", "venv", place)
+    return place
+
+
+def install(venv: Path, *what: str | Path) -> None:
+    """Install into an environment without its dependencies, by the quickest tool there is."""
+    if tool := uv():
+        checked(
+            *tool, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", executable(venv), *what
+        )
+    else:
+        checked(executable(venv), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", *what)
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what a build needs, so that no build writes into the tree."""
+    copy = tmp_path_factory.mktemp("source") / "tree"
+    shutil.copytree(TREE / "cachy", copy / "cachy", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("cachy.pth", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(TREE / name, copy)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree."""
+    place = tmp_path_factory.mktemp("wheel")
+    if importlib.util.find_spec("hatchling"):
+        done = subprocess.run(
+            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)],
+            cwd=source,
+            env=clean(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        checked(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", place, source)
+    (built,) = place.glob("*.whl")
+    return built
+
+
+Python = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Python:
+    """`bare("3.12")`: the interpreter of an environment that has no cachy."""
+    made: dict[str, Path] = {}
+
+    def python(version: str) -> Path:
+        if version not in made:
+            made[version] = make_venv(tmp_path_factory.mktemp("bare") / "venv", PYTHONS[version])
+        return executable(made[version])
+
+    return python
+
+
+@pytest.fixture(scope="session")
+def equipped(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Python:
+    """`equipped("3.12")`: the interpreter of an environment with the wheel."""
+    made: dict[str, Path] = {}
+
+    def python(version: str) -> Path:
+        if version not in made:
+            venv = make_venv(tmp_path_factory.mktemp("equipped") / "venv", PYTHONS[version])
+            install(venv, wheel)
+            made[version] = venv
+        return executable(made[version])
+
+    return python
+
+
+@pytest.fixture
+def own(wheel: Path, tmp_path: Path) -> Path:
+    """An environment with the wheel for one test alone, which may spoil it."""
+    venv = make_venv(tmp_path / "venv")
+    install(venv, wheel)
+    return venv
+
+
+HERE = next(iter(PYTHONS))
+"""The version that runs the tests."""
