@@ -75,7 +75,9 @@ def main() -> None:
             take(client, url)
             for _ in range(rounds):
                 plain = take(client, url)
-                with cachy.using("record", store=Path(folder) / "c.jsonl", hosts={"127.0.0.1:*": "openai"}, summary=False):
+                with cachy.using(
+                    "record", store=Path(folder) / "c.jsonl", hosts={"127.0.0.1:*": "openai"}, summary=False
+                ):
                     pairs.append((plain, take(client, url)))
         first = statistics.median(ours[0] / plain[0] for plain, ours in pairs)
         total = statistics.median(ours[1] / plain[1] for plain, ours in pairs)

@@ -73,7 +73,9 @@ def canonical(request: Request, claim: Claim, secret_names: frozenset[str] = fro
     headers = _headers(request, provider.headers)
     body = request.body
     if body.data is None or body.size > _REMEMBERED:
-        return _canonical(request.method, claim.host, request.url, headers, request.header("content-type"), body, secret)
+        return _canonical(
+            request.method, claim.host, request.url, headers, request.header("content-type"), body, secret
+        )
     return _canonical_again(
         request.method, claim.host, request.url, headers, request.header("content-type"), body.data, secret
     )

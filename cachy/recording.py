@@ -113,9 +113,9 @@ def _answer_from_json(answer: dict[str, Any]) -> Response:
     text = answer.get("text")
     return Response(
         answer["status"],
-        tuple([(name, value) for name, value in answer["headers"]]),  # noqa: C409 - a generator is slower
+        tuple([(name, value) for name, value in answer["headers"]]),
         base64.b64decode(answer["base64"]) if text is None else text.encode(),
-        tuple([(ms, length) for ms, length in answer.get("chunks", ())]),  # noqa: C409
+        tuple([(ms, length) for ms, length in answer.get("chunks", ())]),
         answer.get("ms", 0),
         answer.get("http", "HTTP/1.1"),
         answer.get("reason", ""),

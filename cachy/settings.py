@@ -2,7 +2,8 @@
 
 Sources, the strongest first: the environment, the arguments of `cachy.enable()`, `[tool.cachy]` of the project,
 the user's own config file, the default. In a `with cachy.using(...)` block its arguments come first of all.
-`CACHY=0` switches everything off, whatever else is set.
+`CACHY=0` switches everything off, whatever else is set. Under `cachy-run` the parent has read the files; what it
+found in them stands in one variable in their place, still weaker than the arguments of a program.
 
 Loaded when the first HTTP client is imported, never at start-up.
 """
@@ -16,13 +17,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import trust
-from ._bootstrap import OFF, ON
+from ._bootstrap import OFF, ON, find_project
 from .values import MODES, READERS, HostRule, hosts_as_text
 
 __all__ = ["MODES", "HostRule", "Settings", "find_project", "load", "to_environ"]
 
 _LATER = ("ignore", "repeats", "ttl")  # names of the design that this version does not have yet
-_OURS = ("CACHY_RUN_DIR", "CACHY_LOG")  # variables that are no settings
+_FROM_PARENT = "CACHY_SETTLED"  # JSON: what the parent process (cachy-run) found in files, and the defaults
+_OURS = ("CACHY_RUN_DIR", "CACHY_LOG", _FROM_PARENT)  # variables that are no settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +95,17 @@ def load(
     project = find_project(here) if here else None
 
     environment = _from_environment(environ, wish, here, warnings)
-    table, path = _project_table(project, warnings)
     given = _Source(dict(_named(arguments or {}, "the arguments", warnings)), "argument {}", here)
     sources = [given, environment] if scoped else [environment, given]
-    if table is not None:
-        sources.append(
-            _Source(dict(_named(table, path, warnings)), path.replace("{", "{{"), project, confined=True)
-        )
-    sources.append(_user_config(warnings))
+    table = None
+    if (settled := environ.get(_FROM_PARENT)) is not None:
+        sources.append(_from_parent(settled, here, warnings))
+    else:
+        table, path = _project_table(project, warnings)
+        if table is not None:
+            values = dict(_named(table, path, warnings))
+            sources.append(_Source(values, path.replace("{", "{{"), project, confined=True))
+        sources.append(_user_config(warnings))
 
     found: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -115,12 +120,13 @@ def load(
             except ValueError as problem:
                 warnings.append(f"{source.origin_of(name)}: {name} must be {problem}; it is ignored")
                 continue
+            if name == "redact":
+                # Everybody may add names of secrets, nobody can take any away.
+                found[name] = tuple(dict.fromkeys((*found.get(name, ()), *value)))
+                origins.setdefault(name, source.origin_of(name))
+                continue
             found[name], origins[name] = value, source.origin_of(name)
             break
-    if table is not None and "redact" in table and origins.get("redact") != path:
-        # A project may add names of secrets whoever else names some; nobody can take any away.
-        added = [name for name in _quietly("redact", table) if name not in found.get("redact", ())]
-        found["redact"] = (*found.get("redact", ()), *added)
 
     from_ci = "mode" not in found and _is_set(environ.get("CI"))
     if from_ci:
@@ -142,31 +148,34 @@ def load(
 
 
 def to_environ(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables: a child that loads them has the same session."""
-    return {
-        "CACHY": "1",
-        "CACHY_MODE": settings.mode,
-        "CACHY_STORE": settings.store,
-        "CACHY_HOSTS": hosts_as_text(settings.hosts),
-        "CACHY_REDACT": ",".join(settings.redact),
-        "CACHY_KEEP_HEADERS": ",".join(settings.keep_headers),
-        "CACHY_RECORD_STATUS": ",".join(str(code) for code in sorted(settings.record_status)),
-        "CACHY_ON_MISS": settings.on_miss,
-        "CACHY_PACE": str(settings.pace),
-        "CACHY_SUMMARY": "1" if settings.summary else "0",
-    }
+    """The settings as environment variables for a child, which reads no files then.
+
+    What the user typed is as strong there as in any environment; what came from files and the defaults gives way
+    to the arguments of the child's own program.
+    """
+    import json
+
+    variables, settled = {"CACHY": "1"}, {}
+    for name in READERS:
+        if name == "enabled" or (name == "mode" and settings.mode_is_from_ci):
+            continue  # the child will see for itself that CI is set
+        value = _as_text(getattr(settings, name.replace("-", "_")))
+        if settings.origins.get(name, "").startswith(("environment ", "argument ")):
+            variables[f"CACHY_{name.upper().replace('-', '_')}"] = value
+        else:
+            settled[name] = value
+    return {**variables, _FROM_PARENT: json.dumps(settled)}
 
 
-def find_project(folder: str) -> str | None:
-    """The nearest folder upward with a `pyproject.toml` or a `.git`; not above the home directory."""
-    home = os.path.expanduser("~")
-    while True:
-        if any(os.path.lexists(os.path.join(folder, mark)) for mark in ("pyproject.toml", ".git")):
-            return folder
-        parent = os.path.dirname(folder)
-        if parent in (folder, home):
-            return None
-        folder = parent
+def _as_text(value: Any) -> str:
+    """The text that the reader of a setting reads back."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, frozenset):
+        return ",".join(str(item) for item in sorted(value))
+    if isinstance(value, tuple):
+        return hosts_as_text(value) if value and isinstance(value[0], HostRule) else ",".join(value)
+    return str(value)
 
 
 def _working_directory() -> str | None:
@@ -199,6 +208,17 @@ def _from_environment(
     if wish in MODES:
         values["mode"], source.mode_from = wish, "environment CACHY"
     return source
+
+
+def _from_parent(text: str, here: str | None, warnings: list[str]) -> _Source:
+    import json
+
+    try:
+        values = {str(name): str(value) for name, value in json.loads(text).items()}
+    except (ValueError, AttributeError, RecursionError):
+        warnings.append(f"{_FROM_PARENT} is set by cachy-run for its children and is damaged; it is ignored")
+        values = {}
+    return _Source(values, "cachy-run", here)
 
 
 def _named(table: Mapping[str, Any], where: str, warnings: list[str]) -> list[tuple[str, Any]]:
@@ -295,10 +315,3 @@ def _may_activate(project: str | None, warnings: list[str]) -> bool:
         " run `cachy trust` there once, or set CACHY=1"
     )
     return False
-
-
-def _quietly(name: str, table: Mapping[str, Any]) -> Any:
-    try:
-        return READERS[name](table[name])
-    except ValueError:
-        return ()

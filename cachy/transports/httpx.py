@@ -230,5 +230,7 @@ async def _send_async(
 
 
 def _neutral(request: Any, body: Body) -> Request:
-    headers = tuple([(name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw])  # noqa: C409 - a generator is slower
+    headers = tuple(
+        [(name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+    )
     return Request(request.method, str(request.url), headers, body)

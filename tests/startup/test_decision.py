@@ -61,7 +61,9 @@ def opened(folder: Path) -> Decision:
 # CACHY
 
 
-@pytest.mark.parametrize("value", ["1", "on", "true", "yes", "auto", "replay", "record", "ON", "Replay", " 1 "])
+@pytest.mark.parametrize(
+    "value", ["1", "on", "true", "yes", "auto", "replay", "record", "ON", "Replay", " 1 "]
+)
 def test_cachy_switches_on(start: Start, tmp_path: Path, value: str) -> None:
     """Yes in any spelling, or the name of a mode, activates without any project, and no file is looked for."""
     assert start(tmp_path, value) == ENVIRONMENT
@@ -177,9 +179,7 @@ def test_nothing_above_the_home_directory_is_looked_at(
     assert start(home / "a") == NOTHING
 
 
-def test_a_home_behind_a_link_is_known(
-    start: Start, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_home_behind_a_link_is_known(start: Start, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The working directory is a real path, HOME need not be one."""
     home = project / "home"
     (home / "a").mkdir(parents=True)
@@ -221,9 +221,8 @@ def test_a_lost_stderr_is_no_failure(
 ) -> None:
     """A daemon may have no stderr at all; the line is lost then and nothing else."""
     if stderr is not None:
-        stream = open(os.devnull, "w")
-        stream.close()
-        monkeypatch.setattr(sys, "stderr", stream)
+        with open(os.devnull, "w") as stream:
+            monkeypatch.setattr(sys, "stderr", stream)
     else:
         monkeypatch.setattr(sys, "stderr", None)
     assert start(tmp_path, "nonsense") == NOTHING
@@ -302,7 +301,9 @@ def test_a_deleted_working_directory_is_no_failure(
     """A program may start in a folder that is gone."""
     gone = tmp_path / "gone"
     gone.mkdir()
-    leave = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
+    leave = (
+        "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
+    )
     done = child(sys.executable, "-c", leave, SAY, cwd=gone, CACHY=cachy)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{door} False\n", "")
 

@@ -62,7 +62,10 @@ def child(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str
 def run(code: str, *arguments: object, **options: Any) -> str:
     """The output of a child that must end well."""
     process = child(code, *arguments, **options)
-    out, err = process.communicate()
+    try:
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()  # one that hangs must not hang the tests
     assert process.returncode == 0, err
     return out
 
