@@ -84,13 +84,14 @@ class Engine:
         """Decide one call. Raises Miss in replay mode when there is no recording; nothing else."""
         try:
             mode = self.settings.mode
-            reason = claim.provider.skip(request)
-            if reason:
-                tally.count("bypassed", reason=reason)
-                return Replay(_not_sent(reason), 0.0) if mode == "replay" else Forward(None)
             wanted = canonical(request, claim, self._names)
             found = self._look_up(wanted.key) if mode in ("auto", "replay") else None
             if found is None:
+                # Only now, as nothing of the kind is ever recorded: a hit need not ask.
+                reason = claim.provider.skip(request)
+                if reason:
+                    tally.count("bypassed", reason=reason)
+                    return Replay(_not_sent(reason), 0.0) if mode == "replay" else Forward(None)
                 # From here on the request may be stored or shown, so its body is redacted first.
                 bare, wanted = wanted, wanted.redacted(self._names)
                 if mode in ("auto", "replay"):
@@ -212,7 +213,9 @@ class _Call:
 
 
 def _changes_state(request: Request) -> bool:
-    return request.method == "DELETE" or request.split().path.rstrip("/").endswith(("/cancel", ":cancel"))
+    if request.method == "DELETE":
+        return True
+    return "cancel" in request.url and request.split().path.rstrip("/").endswith(("/cancel", ":cancel"))
 
 
 def _not_sent(reason: str) -> Response:

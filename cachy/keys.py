@@ -69,7 +69,7 @@ def canonical(request: Request, claim: Claim, secret_names: frozenset[str] = fro
     `secret_names` are the names that the settings add to redaction; keys in headers and query never enter.
     """
     provider = claim.provider
-    secret = provider.secret_query | secret_names
+    secret = provider.secret_query | secret_names if secret_names else provider.secret_query
     headers = _headers(request, provider.headers)
     body = request.body
     if body.data is None or body.size > _REMEMBERED:

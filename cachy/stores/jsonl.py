@@ -21,6 +21,8 @@ from .locking import lock, unlock
 
 _CONFLICT = (b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>")
 _BLOCK = 1 << 20  # bytes read at a time
+_RECENT = 64  # lines kept in memory, those that were asked for last
+_LARGE = 64 * 1024  # bytes of a line above which it is not kept
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 # On Windows nobody can replace a file that somebody holds open, and `git checkout` must be able to.
 _HOLD = os.name != "nt"
@@ -38,6 +40,14 @@ else:
     def _pread(fd: int, size: int, offset: int) -> bytes:
         os.lseek(fd, offset, os.SEEK_SET)  # the lock is held
         return os.read(fd, size)
+
+
+_Facts = tuple[int, int, int, int, int]
+
+
+def _facts(status: os.stat_result) -> _Facts:
+    """By which a file is known to be unchanged: inode, links, size, time of the last write and of any change."""
+    return status.st_ino, status.st_nlink, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class JsonlStore:
@@ -64,7 +74,10 @@ class JsonlStore:
         """The line recorded under `key` (32 hex digits, or pycachy's 8), or None. Raises StoreError."""
         wanted = key.encode()
         with _LOCK:
-            self._refresh()
+            self._refresh(wanted)
+            line = self._recent.get(wanted)
+            if line is not None:
+                return line
             line = self._line(wanted)
             if line is None and wanted in self._lines.places:
                 # Rewritten within one tick of the file system's clock, or somebody closed our descriptor.
@@ -72,6 +85,10 @@ class JsonlStore:
                 self._close()
                 self._refresh()
                 line = self._line(wanted)
+            if line is not None and len(line) < _LARGE:
+                if len(self._recent) >= _RECENT:
+                    self._recent.clear()
+                self._recent[wanted] = line
             return line
 
     def put(self, key: str, line: bytes) -> None:
@@ -144,13 +161,28 @@ class JsonlStore:
 
     def _forget(self) -> None:
         self._lines = Lines()
-        self._facts: tuple[int, int, int] | None = None  # inode, size, time of the file as it was read
+        self._facts: _Facts | None = None  # of the file as it was read
+        self._recent: dict[bytes, bytes] = {}  # lines of the file as it was read then
 
-    def _refresh(self) -> None:
-        """Bring the index up to what the file is now."""
+    def _refresh(self, key: bytes = b"") -> None:
+        """Bring the index up to what the file is now; for a `key` that it has, the open file alone may tell."""
+        if key not in self._lines.places or not self._is_as_read():
+            self._look()
+        if self._lines.foreign:
+            raise StoreError(f"{self.url} is not a file of recordings; set CACHY_STORE to another path")
+
+    def _is_as_read(self) -> bool:
+        # Half the cost of asking for the path. A file that was deleted, or whose name another one took, has one
+        # link less.
+        try:
+            return self._fd is not None and _facts(os.fstat(self._fd)) == self._facts
+        except OSError:
+            return False
+
+    def _look(self) -> None:
         try:
             now = os.stat(self._path)
-            if self._facts != (now.st_ino, now.st_size, now.st_mtime_ns):
+            if _facts(now) != self._facts:
                 self._catch_up(now)
         except (FileNotFoundError, NotADirectoryError):
             self._forget()
@@ -158,8 +190,6 @@ class JsonlStore:
         except OSError as problem:
             self._forget()
             raise StoreError(self._cannot("read", problem)) from problem
-        if self._lines.foreign:
-            raise StoreError(f"{self.url} is not a file of recordings; set CACHY_STORE to another path")
 
     def _catch_up(self, now: os.stat_result) -> None:
         if not stat.S_ISREG(now.st_mode):
@@ -170,12 +200,13 @@ class JsonlStore:
             now = self._open()
         assert self._fd is not None
         lines, before = self._lines, self._facts
-        grew = before is not None and before[0] == now.st_ino and before[1] < now.st_size >= lines.end
+        grew = before is not None and before[0] == now.st_ino and before[2] < now.st_size >= lines.end
         if not grew or _pread(self._fd, len(lines.mark), lines.end - len(lines.mark)) != lines.mark:
             self._forget()
         self._facts = None  # in case reading does not come to its end
+        self._recent.clear()
         self._scan(self._fd, self._lines)
-        self._facts = (now.st_ino, now.st_size, now.st_mtime_ns)
+        self._facts = _facts(now)
         self._release()
 
     def _scan(self, fd: int, lines: Lines) -> None:

@@ -8,6 +8,7 @@ that private method be gone one day, the transport classes themselves are patche
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -230,7 +231,10 @@ async def _send_async(
 
 
 def _neutral(request: Any, body: Body) -> Request:
-    headers = tuple(
-        [(name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
-    )
-    return Request(request.method, str(request.url), headers, body)
+    return Request(request.method, str(request.url), tuple(map(_header, request.headers.raw)), body)
+
+
+@lru_cache(maxsize=256)
+def _header(raw: tuple[bytes, bytes]) -> tuple[str, str]:
+    # A client sends nearly the same headers with every request.
+    return raw[0].lower().decode("latin-1"), raw[1].decode("latin-1")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -62,15 +63,12 @@ class Kit:
 
     def replayed(self, verdict: Replay) -> Any:
         recorded = verdict.response
-        extensions = {"http_version": recorded.http_version.encode("ascii", "replace")}
-        if recorded.http_version.startswith("HTTP/1"):
-            phrase = recorded.reason or self.module.codes.get_reason_phrase(recorded.status)
-            extensions["reason_phrase"] = phrase.encode("ascii", "replace")
+        extensions = _extensions(self.module.codes, recorded.status, recorded.reason, recorded.http_version)
         return self.module.Response(
             recorded.status,
             headers=[(name.encode("latin-1"), value.encode("utf-8")) for name, value in recorded.headers],
             stream=self._replay_stream(verdict),
-            extensions=extensions,
+            extensions=dict(extensions),
         )
 
     def teed(self, verdict: Forward, response: Any, wrap: Any) -> Any:
@@ -110,6 +108,15 @@ class Kit:
         )
         for decoded in answer.iter_bytes():
             yield index, decoded
+
+
+@lru_cache(maxsize=64)
+def _extensions(codes: Any, status: int, reason: str, http_version: str) -> tuple[tuple[str, bytes], ...]:
+    version = ("http_version", http_version.encode("ascii", "replace"))
+    if not http_version.startswith("HTTP/1"):
+        return (version,)
+    phrase = reason or codes.get_reason_phrase(status)
+    return (version, ("reason_phrase", phrase.encode("ascii", "replace")))
 
 
 def _as_is(_headers: Headers, raw: list[bytes]) -> Iterable[tuple[int, bytes]]:
