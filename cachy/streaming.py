@@ -87,19 +87,24 @@ class Tee:
         if keep is None:
             return
         try:
-            keep(self._answer(), clean)
+            keep(self._answer(clean), clean)
         except Exception as problem:  # noqa: BLE001 - the user's call is worth more than our copy of it
             say_once(f"this answer could not be recorded ({in_brief(problem)}); the program goes on")
             self._drop("it could not be recorded")
 
-    def _answer(self) -> Response:
+    def _answer(self, clean: bool) -> Response:
         head = self._head
         body = bytearray()
         chunks: list[tuple[int, int]] = []
-        for index, piece in self._decode(head.headers, self._pieces):
-            if piece:
-                body += piece
-                chunks.append((round((self._arrived[index] - self._started) * 1000), len(piece)))
+        try:
+            for index, piece in self._decode(head.headers, self._pieces):
+                if piece:
+                    body += piece
+                    chunks.append((round((self._arrived[index] - self._started) * 1000), len(piece)))
+        except Exception:
+            if clean:
+                raise
+            # The consumer left: that the encoding has no end is no wonder.
         # The provider's time: until the last piece, not until a slow consumer had taken it.
         ended = self._arrived[-1] if self._arrived else _clock()
         self._pieces.clear()

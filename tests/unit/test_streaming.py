@@ -95,3 +95,18 @@ def test_no_byte_is_lost_when_the_chunks_do_not_add_up() -> None:
     )
     assert pieces(Response(200, body=b"one")) == [b"one"]
     assert pieces(Response(200)) == []
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_what_could_be_decoded_before_the_consumer_left_counts(clean: bool) -> None:
+    """A decoder may not forgive a body that has no end; the consumer who left has had its pieces all the same."""
+
+    def decode(_headers: Any, raw: list[bytes]) -> Any:
+        yield from enumerate(raw)
+        raise ValueError("incomplete data")
+
+    kept = Kept(decode)
+    kept.tee.feed(b"ab")
+    kept.tee.finish() if clean else kept.tee.leave()
+    assert [(answer.body, clean) for answer, clean in kept.answers] == ([] if clean else [(b"ab", False)])
+    assert kept.dropped == (["it could not be recorded"] if clean else [])
