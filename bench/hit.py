@@ -24,9 +24,11 @@ TOOLS = {
     "vcrpy-json": ["vcrpy>=9", "httpx2"],
     "hishel": ["hishel[httpx]>=1", "httpx"],
 }
+MANY = "300"  # different prompts in turn: more than any tool here remembers
 COLUMNS = [
-    ("httpx", "sync", "json"), ("httpx2", "sync", "json"), ("httpx2", "async", "json"),
-    ("httpx", "sync", "sse"), ("httpx2", "sync", "sse"), ("httpx2", "async", "sse"),
+    ("httpx", "sync", "json", "1"), ("httpx2", "sync", "json", "1"), ("httpx2", "sync", "json", MANY),
+    ("httpx2", "async", "json", "1"), ("httpx", "sync", "sse", "1"), ("httpx2", "sync", "sse", "1"),
+    ("httpx2", "async", "sse", "1"),
 ]  # fmt: skip
 LARGEST = {"cachy": 100_000, "pycachy": 1_000, "vcrpy-yaml": 1_000, "vcrpy-json": 1_000, "hishel": 1_000}
 
@@ -49,7 +51,11 @@ def main() -> None:
     tools = ["cachy"] if options.quick else list(TOOLS)
     sizes = [10, 1_000] if options.quick else [10, 1_000, 100_000]
     with tempfile.TemporaryDirectory() as root:
-        print("| tool | recordings | " + " | ".join(" ".join(column) for column in COLUMNS) + " |")
+        heads = [
+            " ".join(column[:3]) + (f" {column[3]} prompts" if column[3] == MANY else "")
+            for column in COLUMNS
+        ]
+        print("| tool | recordings | " + " | ".join(heads) + " |")
         print("|---" * (len(COLUMNS) + 2) + "|")
         for size in sizes:
             for tool in tools:
@@ -58,13 +64,17 @@ def main() -> None:
                     print(f"| {tool} | {size:,} | " + " | ".join(row) + " |", flush=True)
 
 
-def cell(tool: str, size: int, client: str, mode: str, body: str, root: Path, repeat: int) -> str:
+def cell(
+    tool: str, size: int, client: str, mode: str, body: str, prompts: str, root: Path, repeat: int
+) -> str:
     if tool == "hishel" and (client != "httpx" or mode == "async"):
         return "–"
+    if prompts == MANY and tool not in ("cachy", "pycachy"):
+        return "–"  # minutes, or cannot
     python = environment(tool, root)
     slow = tool in ("pycachy", "vcrpy-yaml", "vcrpy-json") and size > 10
     command = [str(python), str(HERE / "hit_worker.py"), "--tool", tool, "--recordings", str(size), "--client", client,
-               "--mode", mode, "--body", body, *(["--rounds", "3", "--calls", "3"] if slow else [])]  # fmt: skip
+               "--mode", mode, "--body", body, "--prompts", prompts, *(["--rounds", "3", "--calls", "3"] if slow else [])]  # fmt: skip
     ratios = []
     for _ in range(1 if slow else repeat):
         done = subprocess.run(command, capture_output=True, text=True, check=False)

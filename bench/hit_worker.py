@@ -1,7 +1,10 @@
 """One measurement of bench/hit.py: the cost of a hit with one tool, over the same client's own floor.
 
 The floor is the client with `MockTransport`: build the request, send it, read the answer. Both are timed in turn
-in this process, so the machine's moods hit both; the ratio of the medians is printed as JSON.
+in this process, so the machine's moods hit both; the median of the ratios is printed as JSON.
+
+With `--prompts 1` the same call is made again and again, as a loop or a notebook does; with more, that many take
+turns, so that what a tool remembers of the last ones is no help when they are more than it remembers.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import itertools
 import json
 import statistics
 import tempfile
@@ -172,7 +176,10 @@ def measure(args: argparse.Namespace) -> float:
     answer = {"content": body} if whole else {"stream": Pieces()}
     mock = lib.MockTransport(lambda _request: lib.Response(200, headers=headers, **answer))
     method = "GET" if args.tool == "hishel" else "POST"
-    content: dict[str, Any] = {} if method == "GET" else {"json": PROMPT}
+    contents: list[dict[str, Any]] = (
+        [{}] if method == "GET" else [{"json": {**PROMPT, "seed": seed}} for seed in range(args.prompts)]
+    )
+    turns = itertools.cycle(contents)
 
     with tempfile.TemporaryDirectory() as name:
         client, async_client = open_tool(args.tool, lib, Path(name), args.recordings, args.body, host)
@@ -181,12 +188,13 @@ def measure(args: argparse.Namespace) -> float:
 
             def call(which: Any) -> None:
                 if args.body == "json":
-                    assert "id" in which.request(method, url, **content).json()
+                    assert "id" in which.request(method, url, **next(turns)).json()
                     return
-                with which.stream(method, url, **content) as response:
+                with which.stream(method, url, **next(turns)) as response:
                     assert sum(map(len, response.iter_bytes())) == len(body)
 
-            call(client)
+            for _ in contents:
+                call(client)
             server.shutdown()
             server.server_close()
             pairs = rounds(lambda: call(floor_client), lambda: call(client), args)
@@ -195,13 +203,14 @@ def measure(args: argparse.Namespace) -> float:
 
             async def acall(which: Any) -> None:
                 if args.body == "json":
-                    assert "id" in (await which.request(method, url, **content)).json()
+                    assert "id" in (await which.request(method, url, **next(turns))).json()
                     return
-                async with which.stream(method, url, **content) as response:
+                async with which.stream(method, url, **next(turns)) as response:
                     assert sum([len(piece) async for piece in response.aiter_bytes()]) == len(body)
 
             async def main() -> list[tuple[float, float]]:
-                await acall(async_client)
+                for _ in contents:
+                    await acall(async_client)
                 server.shutdown()
                 found = []
                 for _ in range(args.rounds):
@@ -215,7 +224,7 @@ def measure(args: argparse.Namespace) -> float:
                 return found
 
             pairs = asyncio.run(main())
-    expected = 1 + (args.recordings if args.tool == "hishel" else 0)
+    expected = len(contents) + (args.recordings if args.tool == "hishel" else 0)
     assert server.calls == expected, f"{server.calls} live calls: these were not hits"
     return statistics.median(tool / floor for floor, tool in pairs)
 
@@ -243,6 +252,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--pieces", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--calls", type=int, default=40)
+    parser.add_argument("--prompts", type=int, default=1)
     print(json.dumps({"ratio": measure(parser.parse_args())}))
 
 
