@@ -30,7 +30,16 @@ def environment(place: Path, python: str, *packages: str) -> Path:
     subprocess.run([python, "-m", "venv", "--without-pip", place], check=True)
     if packages:
         tool = shutil.which("uv") or sys.exit("bench/startup.py needs uv: pip install uv")
-        words = [tool, "pip", "install", "--quiet", "--no-deps", "--python", str(executable(place)), *packages]
+        words = [
+            tool,
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--python",
+            str(executable(place)),
+            *packages,
+        ]
         subprocess.run(words, check=True)
     return executable(place)
 
@@ -77,7 +86,9 @@ def row(python: str, root: Path, runs: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--python", action="append", help="an interpreter, or several (default: the running one)")
+    parser.add_argument(
+        "--python", action="append", help="an interpreter, or several (default: the running one)"
+    )
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     if not shutil.which("valgrind"):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from installed import copy
 
 import cachy
 
@@ -104,21 +103,4 @@ def old_pythons() -> list[str]:
 @pytest.fixture(scope="session")
 def httpx_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with copies of httpx and what it needs, and nothing else."""
-    folder = tmp_path_factory.mktemp("httpx_only")
-    todo, done = ["httpx"], set()
-    while todo:
-        name = todo.pop()
-        if name in done:
-            continue
-        done.add(name)
-        try:
-            found = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # needed only on other Pythons
-        todo += [re.split(r"[^\w.-]", need)[0] for need in found.requires or [] if "extra ==" not in need]
-        for file in found.files or []:
-            if ".." not in file.parts and "__pycache__" not in file.parts:
-                target = folder / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(str(found.locate_file(file)), target)
-    return folder
+    return copy(tmp_path_factory.mktemp("httpx_only"), "httpx")

@@ -8,10 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from installed import copy
 
 import cachy
 
@@ -81,6 +82,26 @@ def project(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "pyproject.toml").write_text("[tool.cachy]\n")
     return folder
+
+
+@pytest.fixture
+def bound(tmp_path: Path) -> list[str]:
+    """Words in front of a command that bind it to the modes of files, by which root is not bound otherwise."""
+    words: list[str] = []
+    if hasattr(os, "getuid") and os.getuid() == 0 and sys.platform == "linux":
+        # PR_CAPBSET_DROP of CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: gone after the next exec.
+        drop = "libc = ctypes.CDLL(None); libc.prctl(24, 1); libc.prctl(24, 2)"
+        words = [
+            sys.executable,
+            "-c",
+            f"import ctypes, os, sys; {drop}; os.execv(sys.argv[1], sys.argv[1:])",
+        ]
+    locked = tmp_path / "locked"
+    locked.mkdir(0o555)
+    code = "import os, sys; sys.exit(os.access(sys.argv[1], os.W_OK))"
+    if subprocess.run([*words, sys.executable, "-c", code, locked], check=False).returncode:
+        pytest.skip("nothing binds this user to the modes of files")
+    return words
 
 
 # Installing
@@ -176,12 +197,14 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Python:
 
 @pytest.fixture(scope="session")
 def equipped(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Python:
-    """`equipped("3.12")`: the interpreter of an environment with the wheel."""
+    """`equipped("3.12")`: the interpreter of an environment with the wheel, in a project that asks for cachy."""
     made: dict[str, Path] = {}
 
     def python(version: str) -> Path:
         if version not in made:
-            venv = make_venv(tmp_path_factory.mktemp("equipped") / "venv", PYTHONS[version])
+            folder = tmp_path_factory.mktemp("equipped")
+            (folder / "pyproject.toml").write_text("[tool.cachy]\n")
+            venv = make_venv(folder / ".venv", PYTHONS[version])
             install(venv, wheel)
             made[version] = venv
         return executable(made[version])
@@ -199,3 +222,30 @@ def own(wheel: Path, tmp_path: Path) -> Path:
 
 HERE = next(iter(PYTHONS))
 """The version that runs the tests."""
+
+
+@pytest.fixture(scope="session")
+def complete(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the wheel, all that it needs, and httpx2, in a folder of its own."""
+    venv = make_venv(tmp_path_factory.mktemp("complete") / ".venv")
+    install(venv, wheel)
+    copy(site_packages(venv), "httpx", "httpx2", "platformdirs", "tomli")
+    return executable(venv)
+
+
+@pytest.fixture
+def around(complete: Path) -> Iterator[Callable[[bytes], Path]]:
+    """`around(b"[tool.cachy]")`: the project that the environment `complete` lies in, with this pyproject.toml."""
+    file = folder_around(complete) / "pyproject.toml"
+
+    def write(text: bytes) -> Path:
+        file.write_bytes(text)
+        return file.parent
+
+    yield write
+    file.unlink(missing_ok=True)
+
+
+def folder_around(python: Path) -> Path:
+    """The folder that the environment of an interpreter lies in."""
+    return python.parents[2]
