@@ -296,7 +296,10 @@ def _store_path(store: str, source: _Source) -> str:
             raise ValueError("a path inside the project (set CACHY_STORE for any other)")
     if "://" in store:
         return store
-    return os.path.abspath(os.path.join(source.folder or "", os.path.expanduser(store)))
+    try:
+        return os.path.abspath(os.path.join(source.folder or "", os.path.expanduser(store)))
+    except OSError:
+        raise ValueError("a full path, since the working directory is gone") from None
 
 
 def _default_store(project: str | None, here: str | None) -> str:
