@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import email
+import importlib.metadata
 import subprocess
 import sys
 import tarfile
@@ -40,6 +41,12 @@ def build(kind: str, source: Path, place: Path) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     (built,) = place.iterdir()
     return built
+
+
+def test_the_tests_use_what_is_installed() -> None:
+    """`import cachy` gives the installed package, and the tree only where the installation is an editable one."""
+    installed = Path(str(importlib.metadata.distribution("cachy-run").locate_file("cachy")))
+    assert Path(cachy.__file__).parent == (installed if installed.exists() else TREE / "cachy")
 
 
 # Environments
