@@ -22,36 +22,48 @@ def user_folder(kind: str) -> str | None:
         import platformdirs
 
         make = platformdirs.user_config_dir if kind == "config" else platformdirs.user_cache_dir
-        return make("cachy", appauthor=False)
+        folder = make("cachy", appauthor=False)
     except ImportError:  # an environment of somebody else, reached by cachy-run
-        home = os.path.expanduser("~")
-        if home == "~":
-            return None
-        base = os.environ.get(f"XDG_{kind.upper()}_HOME") or os.path.join(home, f".{kind}")
-        return os.path.join(base, "cachy")
+        base = os.environ.get(f"XDG_{kind.upper()}_HOME") or os.path.join(os.path.expanduser("~"), f".{kind}")
+        folder = os.path.join(base, "cachy")
     except Exception:  # noqa: BLE001 - no home directory: platformdirs raises RuntimeError or KeyError
         return None
+    # Without a home directory it may begin with a literal "~", which is nobody's folder.
+    return folder if os.path.isabs(folder) else None
 
 
 def is_trusted(project: str) -> bool:
     """Whether the file of `project` (a directory) may switch cachy on by itself."""
-    root = os.path.realpath(project)
-    return _inside(os.path.realpath(sys.prefix), root) or root in _listed()
+    if inside(sys.prefix, project):
+        return True
+    try:
+        return _real(project) in _listed()
+    except OSError:
+        return False
 
 
 def trust(project: str) -> str:
     """Trust `project` from now on; the file that remembers it. Raises OSError."""
-    return _write(_listed() | {os.path.realpath(project)})
+    root = _real(project)
+    if "\n" in root:  # one path a line: the rest of this one would be a second project
+        raise OSError("a path with a line break cannot be remembered")
+    return _write(_listed() | {root})
 
 
 def distrust(project: str) -> bool:
     """Forget a trusted project; whether it was one. Raises OSError."""
     listed = _listed()
-    root = os.path.realpath(project)
+    root = _real(project)
     if root not in listed:
         return False
     _write(listed - {root})
     return True
+
+
+def inside(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or lies below it, once all symbolic links are followed."""
+    root = _real(folder)
+    return _real(path) == root or _real(path).startswith(root.rstrip(os.sep) + os.sep)
 
 
 def suspicion(path: str) -> str | None:
@@ -78,31 +90,35 @@ def suspicion(path: str) -> str | None:
     return None
 
 
-def _inside(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+def _real(path: str) -> str:
+    return os.path.normcase(os.path.realpath(path))
 
 
-def _list_path() -> str | None:
+def _list_path() -> str:
     folder = user_folder("config")
-    return os.path.join(folder, "trusted") if folder else None
+    if folder is None:
+        raise OSError("there is no home directory to remember it in")
+    return os.path.realpath(os.path.join(folder, "trusted"))  # people link their settings into a repository
 
 
 def _listed() -> set[str]:
-    path = _list_path()
+    # Not to be read for another reason than that it does not exist: an error, or writing would forget the rest.
     try:
-        with open(path or os.devnull, encoding="utf-8") as file:
+        with open(_list_path(), encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             return {line.rstrip("\n") for line in file if line.strip()}
-    except (OSError, UnicodeDecodeError):
+    except FileNotFoundError:
         return set()
 
 
 def _write(projects: set[str]) -> str:
     path = _list_path()
-    if path is None:
-        raise OSError("there is no home directory to remember it in")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     descriptor, aside = tempfile.mkstemp(dir=os.path.dirname(path))
-    with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{project}\n" for project in sorted(projects))
-    os.replace(aside, path)
+    try:
+        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            file.writelines(f"{project}\n" for project in sorted(projects))
+        os.replace(aside, path)
+    except BaseException:
+        os.unlink(aside)
+        raise
     return path
