@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = ["MODES", "HostRule", "Settings", "find_project", "load", "to_environ"
 
 _LATER = ("ignore", "repeats", "ttl")  # names of the design that this version does not have yet
 _FROM_PARENT = "CACHY_SETTLED"  # JSON: what the parent process (cachy-run) found in files, and the defaults
+_INSIDE = "a path inside the project (set CACHY_STORE for any other)"
 _OURS = ("CACHY_RUN_DIR", "CACHY_LOG", _FROM_PARENT)  # variables that are no settings
 
 
@@ -58,7 +59,7 @@ class _Source:
     """Values of one origin by the names of settings (kebab-case)."""
 
     values: dict[str, Any]
-    origin: str  # with {} for the name, where that is part of it
+    origin: Callable[[str], str]  # from the name of a setting to where its value came from
     folder: str | None  # what a relative store is relative to
     confined: bool = False  # whether its store must lie inside `folder`
     mode_from: str = ""  # where its mode came from, when not from the setting of that name
@@ -66,7 +67,7 @@ class _Source:
     def origin_of(self, name: str) -> str:
         if name == "mode" and self.mode_from:
             return self.mode_from
-        return self.origin.format(name.upper().replace("-", "_") if "environment" in self.origin else name)
+        return self.origin(name)
 
 
 def load(
@@ -95,7 +96,9 @@ def load(
     project = find_project(here) if here else None
 
     environment = _from_environment(environ, wish, here, warnings)
-    given = _Source(dict(_named(arguments or {}, "the arguments", warnings)), "argument {}", here)
+    kind = "block" if scoped else "argument"
+    values = dict(_named(arguments or {}, "the arguments", warnings))
+    given = _Source(values, lambda name: f"{kind} {name}", here)
     sources = [given, environment] if scoped else [environment, given]
     table = None
     if (settled := environ.get(_FROM_PARENT)) is not None:
@@ -104,7 +107,7 @@ def load(
         table, path = _project_table(project, warnings)
         if table is not None:
             values = dict(_named(table, path, warnings))
-            sources.append(_Source(values, path.replace("{", "{{"), project, confined=True))
+            sources.append(_Source(values, lambda _: path, project, confined=True))
         sources.append(_user_config(warnings))
 
     found: dict[str, Any] = {}
@@ -132,9 +135,9 @@ def load(
     if from_ci:
         found["mode"], origins["mode"] = "replay", "CI"
     if "store" not in found:
-        found["store"] = _default_store(project, here)
-    enabled = found.pop("enabled", True)
-    active = consent or (table is not None and enabled and _may_activate(project, warnings))
+        found["store"] = _default_store(project, here, warnings)
+    wanted = found.pop("enabled", True) and found.get("mode") != "off"
+    active = consent or (table is not None and wanted and _may_activate(project, warnings))
     for name in READERS:
         origins.setdefault(name, "default")
     return Settings(
@@ -160,11 +163,15 @@ def to_environ(settings: Settings) -> dict[str, str]:
         if name == "enabled" or (name == "mode" and settings.mode_is_from_ci):
             continue  # the child will see for itself that CI is set
         value = _as_text(getattr(settings, name.replace("-", "_")))
-        if settings.origins.get(name, "").startswith(("environment ", "argument ")):
-            variables[f"CACHY_{name.upper().replace('-', '_')}"] = value
+        if settings.origins.get(name, "").startswith(("environment ", "argument ", "block ")):
+            variables[_variable(name)] = value
         else:
             settled[name] = value
     return {**variables, _FROM_PARENT: json.dumps(settled)}
+
+
+def _variable(name: str) -> str:
+    return f"CACHY_{name.upper().replace('-', '_')}"
 
 
 def _as_text(value: Any) -> str:
@@ -193,18 +200,22 @@ def _from_environment(
     environ: Mapping[str, str], wish: str, here: str | None, warnings: list[str]
 ) -> _Source:
     values: dict[str, Any] = {}
-    variables = {f"CACHY_{name.upper().replace('-', '_')}": name for name in READERS if name != "enabled"}
+    variables = {_variable(name): name for name in READERS if name != "enabled"}
     for variable in environ:
         if variable in variables:
             if environ[variable].strip():
                 values[variables[variable]] = environ[variable]
+        elif variable == "CACHY_ENABLED":
+            warnings.append("CACHY_ENABLED is no setting; use CACHY=1 or CACHY=0")
+        elif variable in map(_variable, _LATER):
+            warnings.append(f"this version of cachy does not have the setting {variable} yet")
         elif variable.startswith("CACHY_") and variable not in _OURS:
             from difflib import get_close_matches
 
             # Other programs may have variables of this beginning; only a slip of the pen is worth a word.
             for meant in get_close_matches(variable, variables, 1, 0.85):
                 warnings.append(f"{variable} is no setting; did you mean {meant}?")
-    source = _Source(values, "environment CACHY_{}", here)
+    source = _Source(values, lambda name: f"environment {_variable(name)}", here)
     if wish in MODES:
         values["mode"], source.mode_from = wish, "environment CACHY"
     return source
@@ -218,7 +229,7 @@ def _from_parent(text: str, here: str | None, warnings: list[str]) -> _Source:
     except (ValueError, AttributeError, RecursionError):
         warnings.append(f"{_FROM_PARENT} is set by cachy-run for its children and is damaged; it is ignored")
         values = {}
-    return _Source(values, "cachy-run", here)
+    return _Source(values, lambda _: "cachy-run", here)
 
 
 def _named(table: Mapping[str, Any], where: str, warnings: list[str]) -> list[tuple[str, Any]]:
@@ -261,10 +272,10 @@ def _user_config(warnings: list[str]) -> _Source:
     folder = trust.user_folder("config")
     path = os.path.join(folder, "config.toml") if folder else ""
     if not folder or not os.path.exists(path):
-        return _Source({}, "", None)
+        return _Source({}, lambda _: path, None)
     values = dict(_named(_toml(path, warnings), path, warnings))
     values.pop("enabled", None)  # the user's own file configures; what switches cachy on is near the program
-    return _Source(values, path.replace("{", "{{"), folder)
+    return _Source(values, lambda _: path, folder)
 
 
 def _toml(path: str, warnings: list[str]) -> dict[str, Any]:
@@ -280,7 +291,7 @@ def _toml(path: str, warnings: list[str]) -> dict[str, Any]:
         with open(path, "rb") as file:
             parsed: dict[str, Any] = tomllib.load(file)
             return parsed
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:  # ValueError: not TOML, not UTF-8, an endless number
         warnings.append(f"{path} is not valid TOML ({problem}); its settings are ignored")
     except OSError as problem:
         warnings.append(f"{path} cannot be read ({problem.strerror}); its settings are ignored")
@@ -289,25 +300,33 @@ def _toml(path: str, warnings: list[str]) -> dict[str, Any]:
 
 def _store_path(store: str, source: _Source) -> str:
     """The absolute path or URL of a store. Raises ValueError."""
-    if source.confined and source.folder is not None:
-        inside = os.path.realpath(os.path.join(source.folder, store))
-        root = os.path.realpath(source.folder)
-        if "://" in store or not inside.startswith(root.rstrip(os.sep) + os.sep):
-            raise ValueError("a path inside the project (set CACHY_STORE for any other)")
     if "://" in store:
+        if source.confined:
+            raise ValueError(_INSIDE)
         return store
     try:
-        return os.path.abspath(os.path.join(source.folder or "", os.path.expanduser(store)))
+        path = os.path.abspath(
+            os.path.join(source.folder or "", os.path.expanduser(store.removeprefix("jsonl:")))
+        )
     except OSError:
         raise ValueError("a full path, since the working directory is gone") from None
+    if source.confined and source.folder is not None and not trust.inside(path, source.folder):
+        raise ValueError(_INSIDE)
+    return path
 
 
-def _default_store(project: str | None, here: str | None) -> str:
+def _default_store(project: str | None, here: str | None, warnings: list[str]) -> str:
     if project is not None:
-        return os.path.join(project, "cachy.jsonl")
+        path = os.path.join(project, "cachy.jsonl")
+        if trust.inside(path, project):
+            return path
+        warnings.append(f"{path} leads out of the project and is not used; set CACHY_STORE to where it leads")
+        here = None
     beside = os.path.join(here or "", "cachy.jsonl")
     folder = trust.user_folder("cache")
-    return beside if folder is None or os.path.exists(beside) else os.path.join(folder, "cachy.jsonl")
+    if folder is None or (here and os.path.exists(beside)):
+        return beside
+    return os.path.join(folder, "cachy.jsonl")
 
 
 def _may_activate(project: str | None, warnings: list[str]) -> bool:

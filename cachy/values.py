@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 from ._bootstrap import OFF
 
+_HOSTS = 'a list of hosts, or a table such as {"localhost:8000" = "openai"}'
 MODES = ("auto", "replay", "record", "off")
 
 
@@ -45,7 +47,7 @@ def one_of(*choices: str) -> Callable[[Any], str]:
 
 
 def text(value: Any) -> str:
-    if isinstance(value, str) and value.strip():
+    if isinstance(value, str) and value.strip() and "\0" not in value:
         return value.strip()
     raise ValueError("a text")
 
@@ -63,9 +65,11 @@ def statuses(value: Any) -> frozenset[int]:
     else:
         raise ValueError(wanted)
     try:
-        codes = frozenset(int(item) for item in items if not isinstance(item, bool))
+        codes = frozenset(int(item) if isinstance(item, str) else item for item in items)
     except (TypeError, ValueError):
         raise ValueError(wanted) from None
+    if not all(type(code) is int for code in codes):  # neither 404.5 nor true
+        raise ValueError(wanted)
     if not all(100 <= code <= 599 for code in codes):
         raise ValueError(wanted)
     return codes
@@ -73,9 +77,10 @@ def statuses(value: Any) -> frozenset[int]:
 
 def pace(value: Any) -> float:
     known = {"instant": 0.0, "recorded": 1.0}
+    word = value.strip().lower() if isinstance(value, str) else ""
     try:
-        factor = known[value] if value in known else float(value)
-    except (TypeError, ValueError):
+        factor = known[word] if word in known else float(value)
+    except (TypeError, ValueError, OverflowError):
         factor = -1.0
     if isinstance(value, bool) or not 0 <= factor < 1e6:
         raise ValueError('"instant", "recorded" or a factor such as 0.5')
@@ -83,23 +88,19 @@ def pace(value: Any) -> float:
 
 
 def hosts(value: Any) -> tuple[HostRule, ...]:
-    wanted = 'a list of hosts, or a table such as {"localhost:8000" = "openai"}'
-    if isinstance(
-        value, str
-    ):  # CACHY_HOSTS=api.example.com,localhost:8000=openai,gw.corp=openai@api.openai.com
-        return tuple(_host_of_text(item) for item in _items(value, wanted))
+    if isinstance(value, str):
+        # CACHY_HOSTS=api.example.com,localhost:8000=openai,gw.corp=openai@api.openai.com
+        return tuple(_host_of_text(item) for item in _items(value, _HOSTS))
     if not isinstance(value, Mapping):
-        return tuple(HostRule(pattern) for pattern in _items(value, wanted))
+        return tuple(_rule(pattern) for pattern in _items(value, _HOSTS))
     rules = []
     for pattern, facts in value.items():
         if isinstance(facts, str):
-            rules.append(HostRule(pattern, facts))
+            rules.append(_rule(pattern, facts))
         elif isinstance(facts, Mapping) and set(facts) <= {"provider", "as"}:
-            if not all(isinstance(fact, str) for fact in facts.values()):
-                raise ValueError(wanted)
-            rules.append(HostRule(pattern, facts.get("provider"), facts.get("as")))
+            rules.append(_rule(pattern, facts.get("provider"), facts.get("as")))
         else:
-            raise ValueError(wanted)
+            raise ValueError(_HOSTS)
     return tuple(rules)
 
 
@@ -116,7 +117,23 @@ def hosts_as_text(rules: Iterable[HostRule]) -> str:
 def _host_of_text(item: str) -> HostRule:
     pattern, _, rest = item.partition("=")
     provider, _, alias = rest.partition("@")
-    return HostRule(pattern.strip(), provider.strip() or None, alias.strip() or None)
+    return _rule(pattern, provider, alias)
+
+
+def _rule(pattern: Any, provider: Any = None, alias: Any = None) -> HostRule:
+    """A rule of which every part can stand in the text form."""
+    if not all(isinstance(part, (str, NoneType)) for part in (pattern, provider, alias)):
+        raise ValueError(_HOSTS)
+    host, name, stands_for = _host(pattern), (provider or "").strip(), _host(alias)
+    if not host or any(set(part) & set(" \t\r\n,=@") for part in (host, name, stands_for)):
+        raise ValueError(_HOSTS)
+    return HostRule(host, name or None, stands_for or None)
+
+
+def _host(text: str | None) -> str:
+    """`text` without the user name, password and path of a URL: they do not matter, and may be secret."""
+    scheme, found, rest = (text or "").strip().rpartition("://")
+    return scheme + found + rest.partition("/")[0].rpartition("@")[2]
 
 
 def _items(value: Any, wanted: str) -> list[str]:
