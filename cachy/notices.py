@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from .report.terminal import say
 
 _said: set[str] = set()
 
@@ -12,10 +12,12 @@ def say_once(message: str) -> None:
     if message in _said:
         return
     _said.add(message)
-    try:
-        sys.stderr.write(f"cachy: {message}\n")
-    except Exception:  # noqa: BLE001 - stderr may be closed, None, or unable to encode; the program goes on
-        pass
+    say(f"cachy: {printable(message)}")
+
+
+def printable(text: str) -> str:
+    """`text` in one line that cannot steer a terminal: file names and keys of files may hold anything."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def in_brief(problem: BaseException) -> str:
