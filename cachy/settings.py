@@ -278,20 +278,26 @@ def _user_config(warnings: list[str]) -> _Source:
     return _Source(values, lambda _: path, folder)
 
 
+def parse(toml: bytes) -> dict[str, Any]:
+    """A TOML document. Raises ValueError when it is none, ImportError on Python 3.10 without tomli."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        parsed: dict[str, Any] = tomllib.loads(toml.decode())
+        return parsed
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def _toml(path: str, warnings: list[str]) -> dict[str, Any]:
     try:
-        if sys.version_info >= (3, 11):
-            import tomllib
-        else:
-            import tomli as tomllib
+        with open(path, "rb") as file:
+            return parse(file.read())
     except ImportError:
         warnings.append(f"{path} cannot be read here: Python 3.10 needs the package tomli")
-        return {}
-    try:
-        with open(path, "rb") as file:
-            parsed: dict[str, Any] = tomllib.load(file)
-            return parsed
-    except (ValueError, RecursionError) as problem:  # ValueError: not TOML, not UTF-8, an endless number
+    except ValueError as problem:
         warnings.append(f"{path} is not valid TOML ({problem}); its settings are ignored")
     except OSError as problem:
         warnings.append(f"{path} cannot be read ({problem.strerror}); its settings are ignored")
