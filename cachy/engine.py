@@ -18,6 +18,7 @@ from .keys import Canonical, canonical
 from .notices import in_brief, say_once
 from .policy import Action, decide
 from .recording import Recording, response_of
+from .stores import StoreError
 from .streaming import Decode, Tee, now
 
 if TYPE_CHECKING:
@@ -102,11 +103,13 @@ class Engine:
                 outcome = {Action.REPLAY: "hit", Action.REFUSE: "missed"}.get(action, "recorded")
                 self._watch(outcome, wanted.key, request)
         except Exception as problem:
+            reason = str(problem) if isinstance(problem, StoreError) else in_brief(problem)
             if self.settings.mode == "replay":
                 # Going on would mean a live call, which replay mode promises never to make.
-                raise self._refusal(request, claim, None, in_brief(problem)) from problem
-            say_once(f"a call went on unrecorded ({in_brief(problem)})")
-            tally.count("bypassed", reason="an error of cachy")
+                raise self._refusal(request, claim, None, reason) from problem
+            say_once(f"a call went on unrecorded ({reason})")
+            unusable = isinstance(problem, StoreError)
+            tally.count("bypassed", reason="the store cannot be used" if unusable else "an error of cachy")
             return Forward(None)
         if action is Action.REPLAY and found is not None:
             tally.count("hit", ms=found.ms)
@@ -198,8 +201,6 @@ class _Call:
         if reason:
             self.drop(reason)
             return
-        from .stores import StoreError
-
         try:
             self.engine.record(self.request, self.claim, self.wanted, response)
         except StoreError as problem:

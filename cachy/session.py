@@ -15,7 +15,7 @@ from . import _bootstrap, hooks, settings, tally
 from .engine import Engine, Watch
 from .notices import say_once
 from .providers import Registry
-from .stores import StoreError, open_store
+from .stores import Store, StoreError, Unusable, open_store
 
 
 class Session:
@@ -28,12 +28,18 @@ class Session:
         self.registry = registry
 
 
-class _Nothing:
-    """Stands for "no session in this context", where None means "the process-wide one"."""
+class _Scope:
+    """One `with` block: its session (None: calls go out live) and the block around it."""
+
+    __slots__ = ("closed", "outer", "session")
+
+    def __init__(self, session: Session | None, outer: _Scope | None) -> None:
+        self.session = session
+        self.outer = outer
+        self.closed = False
 
 
-_NOTHING = _Nothing()
-_scoped: ContextVar[Session | _Nothing | None] = ContextVar("cachy_session", default=None)
+_scope: ContextVar[_Scope | None] = ContextVar("cachy_scope", default=None)
 _shared: Session | None = None
 _decided = False  # whether the start-up decision was made (by the hook or by a call of enable/disable)
 _lock = RLock()
@@ -41,10 +47,8 @@ _lock = RLock()
 
 def current() -> Session | None:
     """The session that a call made now belongs to, or None."""
-    scoped = _scoped.get()
-    if scoped is None:
-        return _shared
-    return None if scoped is _NOTHING else scoped  # type: ignore[return-value]
+    scope = _scope.get()
+    return _shared if scope is None else scope.session
 
 
 def start() -> bool:
@@ -94,15 +98,14 @@ def using(
 ) -> Iterator[None]:
     """A session of its own for the current context."""
     global _patched_for_scopes
-    session = _open(settings.load(arguments, consent=True, scoped=True), only, watch)
+    session = _open(settings.load(arguments, consent=True, scoped=True), only, watch, scoped=True)
     if session is not None:
         _patched_for_scopes = True
         hooks.install()
-    token = _scoped.set(session or _NOTHING)
     try:
-        yield
+        with _entered(session):
+            yield
     finally:
-        _scoped.reset(token)
         if session is not None and not (_shared and _shared.engine.store is session.engine.store):
             session.engine.store.close()
 
@@ -110,11 +113,24 @@ def using(
 @contextmanager
 def bypass() -> Iterator[None]:
     """No session for the current context: calls go out live and leave no trace."""
-    token = _scoped.set(_NOTHING)
+    with _entered(None):
+        yield
+
+
+@contextmanager
+def _entered(session: Session | None) -> Iterator[None]:
+    scope = _Scope(session, _scope.get())
+    _scope.set(scope)
     try:
         yield
     finally:
-        _scoped.reset(token)
+        # No token to reset: a block in a generator may end after one that began later, or in another context
+        # (the fixtures of pytest-asyncio do), and must neither raise there nor bring back what has ended.
+        scope.closed = True
+        top = _scope.get()
+        while top is not None and top.closed:
+            top = top.outer
+        _scope.set(top)
 
 
 def shared() -> Session | None:
@@ -123,18 +139,24 @@ def shared() -> Session | None:
 
 
 def _open(
-    found: settings.Settings, only: Sequence[str] | None = None, watch: Watch | None = None
+    found: settings.Settings,
+    only: Sequence[str] | None = None,
+    watch: Watch | None = None,
+    scoped: bool = False,
 ) -> Session | None:
     for warning in found.warnings:
         say_once(warning)
     if not found.active or found.mode == "off":
         return None
+    store: Store
     try:
         # One store object per file: its index is made once, and its writers see each other at once.
         same = _shared is not None and _shared.engine.settings.store == found.store
         store = _shared.engine.store if same and _shared else open_store(found.store)
     except StoreError as problem:
-        say_once(f"{problem}; nothing is recorded or replayed")
-        return None
-    tally.configure(found.store, found.summary, "replay, because CI is set" if found.mode_is_from_ci else "")
+        store = Unusable(found.store, problem)
+    if not scoped or _shared is None:
+        # The line at exit tells of the whole process; a block does not speak for it.
+        note = "replay, because CI is set" if found.mode_is_from_ci else ""
+        tally.configure(found.store, found.summary, note)
     return Session(Engine(found, store, watch), Registry(found.hosts, only))

@@ -47,6 +47,50 @@ class Store(Protocol):
         """Let go of files and connections; the store may be used again afterwards."""
 
 
+class Unusable:
+    """Stands in the place of a store that cannot be opened: every question raises the error that said why.
+
+    So a call that needs it goes out live and is counted, or, in replay mode, is refused and never sent.
+    """
+
+    def __init__(self, url: str, problem: StoreError) -> None:
+        self.url = url
+        self._problem = problem
+
+    def get(self, key: str) -> bytes | None:
+        """Raises StoreError."""
+        raise self._problem
+
+    def put(self, key: str, line: bytes) -> None:
+        """Raises StoreError."""
+        raise self._problem
+
+    def delete(self, key: str) -> bool:
+        """Raises StoreError."""
+        raise self._problem
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        """Raises StoreError."""
+        raise self._problem
+
+    def __len__(self) -> int:
+        """Raises StoreError."""
+        raise self._problem
+
+    @property
+    def legacy(self) -> bool:
+        """Raises StoreError."""
+        raise self._problem
+
+    @property
+    def problems(self) -> str | None:
+        """What is wrong with it."""
+        return str(self._problem)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
 def open_store(url: str) -> Store:
     """Open the store at `url`: a path ending in `.jsonl` or `.txt`, or `jsonl:PATH`.
 
