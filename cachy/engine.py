@@ -78,14 +78,15 @@ class Engine:
         self.store = store
         self._watch = watch
         self._inspected = False
-        self._names = frozenset(name.lower() for name in settings.redact)
+        self.secret_names = frozenset(name.lower() for name in settings.redact)
+        """What the settings add to the names of secrets, in lower case."""
         self._kept = frozenset(name.lower() for name in settings.keep_headers)
 
     def ask(self, request: Request, claim: Claim) -> Replay | Forward:
         """Decide one call. Raises Miss in replay mode when there is no recording; nothing else."""
         try:
             mode = self.settings.mode
-            wanted = canonical(request, claim, self._names)
+            wanted = canonical(request, claim, self.secret_names)
             found = self._look_up(wanted.key) if mode in ("auto", "replay") else None
             if found is None:
                 # Only now, as nothing of the kind is ever recorded: a hit need not ask.
@@ -94,7 +95,7 @@ class Engine:
                     tally.count("bypassed", reason=reason)
                     return Replay(_not_sent(reason), 0.0) if mode == "replay" else Forward(None)
                 # From here on the request may be stored or shown, so its body is redacted first.
-                bare, wanted = wanted, wanted.redacted(self._names)
+                bare, wanted = wanted, wanted.redacted(self.secret_names)
                 if mode in ("auto", "replay"):
                     found = self._look_up(wanted.key) if wanted is not bare else None
                     found = found or (self._adopt(request, claim, wanted) if self.store.legacy else None)
@@ -160,7 +161,7 @@ class Engine:
     def record(self, request: Request, claim: Claim, wanted: Canonical, response: Response) -> None:
         """Write the recording. Raises StoreError."""
         provider = claim.provider
-        known = redact.secrets_of(request.headers, request.url, provider.secret_headers | self._names)
+        known = redact.secrets_of(request.headers, request.url, provider.secret_headers | self.secret_names)
         body = redact.mask_bytes(response.body, known)
         recording = Recording(
             key=wanted.key,

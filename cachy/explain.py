@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from . import redact
 from .errors import Miss
 from .exchange import Request
+from .notices import in_brief
 from .recording import Recording
+from .report.terminal import place
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _BUDGET = 0.25  # seconds for the search; it grows with the store, a person's patience does not
 _SHOWN = 5  # differences
 _AROUND = 24  # characters of context on either side of a difference in a text
+_COMPARED = 20_000  # characters of a text that are looked at to tell how alike two are
 _clock = time.perf_counter
 
 Leaves = dict[str, Any]
@@ -34,43 +36,55 @@ def explain(
     engine: Engine, request: Request, claim: Claim, wanted: Canonical | None, problem: str = ""
 ) -> Miss:
     """The Miss for a request; `wanted` is None when not even its key could be made (`problem` says why)."""
-    url = redact.url_without_secrets(request.url, claim.provider.secret_query)
+    url = redact.url_without_secrets(request.url, claim.provider.secret_query | engine.secret_names)
     settings = engine.settings
+    store = place(engine.store.url)
     why = "CI is set, so nothing is called" if settings.mode_is_from_ci else "mode replay, nothing was sent"
     asked = wanted.data() if wanted else {}
     leaves = _leaves(asked)
-    nearest = _nearest(engine, asked, leaves) if wanted else None
+    nearest = _Nearest()
     differences: tuple[str, ...] = ()
-    if problem:
-        first = f"the recordings could not be searched ({problem})"
-    elif nearest is None:
-        first = f"nothing like it is recorded in {_short(engine.store.url)}"
-    else:
-        names, lines = _compare(nearest[1], leaves)
+    if wanted:
+        try:
+            nearest.search(engine, asked, leaves)
+        except Exception as trouble:  # noqa: BLE001 - a damaged store must not hide the miss behind another error
+            problem = problem or in_brief(trouble)
+    if nearest.key:
+        names, lines = _compare(nearest.leaves, leaves)
         differences = tuple(lines)
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        first = f"{shown} not as in recording {nearest[0][:8]}"
+        first = f"{shown} not as in recording {nearest.key[:8]}"
+        if not names:  # made by a cachy with other rules of redaction or of keys
+            first = f"recording {nearest.key[:8]} has the same request under another key"
+    elif problem:
+        first = f"the recordings could not be searched ({problem})"
+    elif nearest.cut:
+        first = f"nothing like it is among the newest {nearest.seen} recordings in {store}"
+    else:
+        first = f"nothing like it is recorded in {store}"
     model = leaves.get("body.model")
-    place = _caller()
+    caller = _caller()
+    in_block = settings.origins.get("mode", "").startswith("block ")
+    todo = 'with the mode of this block set to "auto"' if in_block else "with CACHY=auto"
     lines = [
         f"{first} ({why})",
         f"  {request.method} {url}"
         + (f"  {model}" if isinstance(model, str) else "")
-        + (f"  at {place}" if place else ""),
+        + (f"  at {caller}" if caller else ""),
         *(f"  {line}" for line in differences[:_SHOWN]),
     ]
     if len(differences) > _SHOWN:
         lines.append(f"  … and {len(differences) - _SHOWN} more differences")
-    lines.append(f"  to record it, run once with CACHY=auto (store: {_short(engine.store.url)})")
+    lines.append(f"  to record it, run once {todo} (store: {store})")
     return Miss(
         "\n".join(lines),
         method=request.method,
         url=url,
         provider=claim.provider.name,
         key=wanted.key if wanted else "",
-        store=engine.store.url,
+        store=store if "://" in engine.store.url else engine.store.url,
         request=asked,
-        nearest=nearest[0] if nearest else None,
+        nearest=nearest.key or None,
         differences=differences,
     )
 
@@ -96,33 +110,36 @@ def _leaves(asked: dict[str, Any]) -> Leaves:
     return found
 
 
-def _nearest(engine: Engine, asked: dict[str, Any], leaves: Leaves) -> tuple[str, Leaves] | None:
-    """Key and leaves of the recording for the same method, host and path that has most in common."""
-    until = _clock() + _BUDGET
-    best: tuple[float, str, Leaves] | None = None
-    same = ("method", "host", "path")
-    for key, line in _newest_first(engine):
-        if _clock() > until:
-            break
-        try:
-            recording = Recording.from_line(line)
-        except ValueError:
-            continue
-        if any(recording.request.get(name) != asked.get(name) for name in same):
-            continue
-        theirs = _leaves(recording.request)
-        score = _likeness(theirs, leaves)
-        if best is None or score > best[0]:
-            best = (score, key, theirs)
-    return (best[1], best[2]) if best else None
+class _Nearest:
+    """The recording for the same method, host and path that has most in common with a request."""
 
+    def __init__(self) -> None:
+        self.key = ""
+        self.leaves: Leaves = {}
+        self.seen = 0
+        self.cut = False
+        """Whether the time was over before all recordings had been seen."""
 
-def _newest_first(engine: Engine) -> Iterator[tuple[str, bytes]]:
-    try:
-        recordings = [item for item in engine.store if len(item[0]) == 32]
-    except Exception:  # noqa: BLE001 - a damaged store must not hide the miss behind another error
-        return
-    yield from reversed(recordings)
+    def search(self, engine: Engine, asked: dict[str, Any], leaves: Leaves) -> None:
+        """Go through the recordings, the newest first. Raises what the store raises."""
+        until = _clock() + _BUDGET
+        best = float("-inf")
+        for key, line in reversed(engine.store):
+            if _clock() > until:
+                self.cut = True
+                return
+            self.seen += 1
+            try:
+                request = Recording.from_line(line).request
+                same = all(request.get(name) == asked.get(name) for name in ("method", "host", "path"))
+            except (ValueError, AttributeError):  # pycachy's, or damaged
+                continue
+            if not same:
+                continue
+            theirs = _leaves(request)
+            score = _likeness(theirs, leaves)
+            if score > best:
+                best, self.key, self.leaves = score, key, theirs
 
 
 def _likeness(theirs: Leaves, ours: Leaves) -> float:
@@ -133,7 +150,7 @@ def _likeness(theirs: Leaves, ours: Leaves) -> float:
         if one == other and path in theirs and path in ours:
             score += 1
         elif isinstance(one, str) and isinstance(other, str):
-            first, second = set(one.split()), set(other.split())
+            first, second = set(one[:_COMPARED].split()), set(other[:_COMPARED].split())
             score += len(first & second) / (len(first | second) or 1)
         else:
             score -= 0.5
@@ -184,24 +201,15 @@ def _excerpt(text: str, start: int, end: int) -> str:
     return repr(("…" if left else "") + text[left:right] + ("…" if right < len(text) else ""))
 
 
-def _short(url: str) -> str:
-    """A store as a person would name it from here."""
-    try:
-        relative = os.path.relpath(url)
-    except ValueError:  # another drive
-        return url
-    return url if relative.startswith("..") else relative
-
-
 def _caller() -> str:
     """File and line of the user's code that made the call, or ""."""
-    ours = os.path.dirname(os.path.abspath(__file__))
-    library = os.path.dirname(os.__file__)
+    ours = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+    library = os.path.join(os.path.dirname(os.__file__), "")
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         inside = name.startswith((ours, library, "<")) or "site-packages" in name or "dist-packages" in name
         if not inside:
-            return f"{_short(name)}:{frame.f_lineno}"
+            return f"{place(name)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""

@@ -32,6 +32,9 @@ class Store(Protocol):
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         """Every live (key, line), oldest first."""
 
+    def __reversed__(self) -> Iterator[tuple[str, bytes]]:
+        """Every live (key, line), newest first; no more is read than is asked for."""
+
     def __len__(self) -> int:
         """How many keys there are."""
 
@@ -70,6 +73,10 @@ class Unusable:
         raise self._problem
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        """Raises StoreError."""
+        raise self._problem
+
+    def __reversed__(self) -> Iterator[tuple[str, bytes]]:
         """Raises StoreError."""
         raise self._problem
 

@@ -110,10 +110,17 @@ class JsonlStore:
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         """Every live (key, line), oldest first. Raises StoreError."""
+        return self._walk(newest_first=False)
+
+    def __reversed__(self) -> Iterator[tuple[str, bytes]]:
+        """Every live (key, line), newest first. Raises StoreError."""
+        return self._walk(newest_first=True)
+
+    def _walk(self, newest_first: bool) -> Iterator[tuple[str, bytes]]:
         with _LOCK:
             self._refresh()
             places = self._lines.places
-            keys = [key.decode() for key in sorted(places, key=places.__getitem__)]
+            keys = [key.decode() for key in sorted(places, key=places.__getitem__, reverse=newest_first)]
         for key in keys:
             line = self.get(key)
             if line is not None:  # else somebody deleted it meanwhile

@@ -94,6 +94,7 @@ class StoreContract:
             store.put(key, line_of(key))
         store.put(A, line_of(A, "again"))
         assert list(store) == [(C, line_of(C)), (B, line_of(B)), (A, line_of(A, "again"))]
+        assert list(reversed(store)) == list(store)[::-1]
 
     def test_two_open_stores_see_each_other(self, store: Any, reopen: Callable[[], Any]) -> None:
         """What one writes or deletes the other sees at its next look, also after it looked in vain."""

@@ -39,6 +39,7 @@ def ask(question: str = "?") -> int:
 def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("CACHY", "CACHY_MODE", "CACHY_STORE", "CI"):
         monkeypatch.delenv(name, raising=False)
+    (tmp_path / "pyproject.toml").touch()  # so that the default store lies here
     monkeypatch.setenv("CACHY_SUMMARY", "0")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Upstream, "calls", 0)

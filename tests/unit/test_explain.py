@@ -1,0 +1,334 @@
+"""The words of a miss: what was asked, which recording is nearest, what differs, where, and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import cachy
+from cachy import explain, tally
+from cachy.report.terminal import place as place_of
+from cachy.stores import StoreError
+from cachy.stores.jsonl import JsonlStore
+
+HOST = "https://api.openai.com"
+CHAT = f"{HOST}/v1/chat/completions"
+ANSWER = {"object": "chat.completion", "choices": [{"finish_reason": "stop", "message": {"content": "x"}}]}
+SECRET = "sk-proj-" + "Abc1" * 10
+FRANCE, SPAIN = "What is the capital of France?", "What is the capital of Spain?"
+Json = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("CACHY", "CACHY_MODE", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CACHY_STORE", str(tmp_path / "cachy.jsonl"))
+    monkeypatch.setenv("CACHY_SUMMARY", "0")
+    monkeypatch.chdir(tmp_path)
+    yield
+    cachy.disable()
+    tally.reset()
+
+
+class Upstream(httpx.BaseTransport):
+    """Stands for the network."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=ANSWER)
+
+
+def post(body: Json, url: str = CHAT, **more: Any) -> None:
+    with httpx.Client(transport=Upstream()) as client:
+        client.post(url, json=body, **more)
+
+
+def question(text: str, **more: Any) -> Json:
+    return {"model": "gpt-5-mini", "messages": [{"role": "user", "content": text}], **more}
+
+
+def record(*bodies: Json, **settings: Any) -> None:
+    with cachy.using("record", **settings):
+        for body in bodies:
+            post(body)
+
+
+def miss(body: Json, url: str = CHAT, headers: Any = None, **settings: Any) -> cachy.Miss:
+    """The Miss of a call in replay mode."""
+    with cachy.using("replay", **settings), pytest.raises(cachy.Miss) as caught:
+        post(body, url, headers=headers)
+    return caught.value
+
+
+# What is said
+
+
+def test_the_whole_message() -> None:
+    """The fact first; then the call, each difference, and what to do next."""
+    record(question(FRANCE, temperature=0.2, n=1))
+    found = miss(question(SPAIN, temperature=0.3, seed=7))
+    key = found.nearest
+    assert key is not None
+    first, call, *differences, todo = str(found).splitlines()
+    assert first == (
+        f"messages[0].content, seed, temperature and 1 more not as in recording {key[:8]}"
+        " (mode replay, nothing was sent)"
+    )
+    assert call.startswith(f"  POST {CHAT}  gpt-5-mini  at ")
+    assert differences == [
+        f"  ~ messages[0].content: '{FRANCE}' -> '{SPAIN}' (from character 23)",
+        "  + seed: 7",
+        "  ~ temperature: 0.2 -> 0.3",
+        "  - n: 1",
+    ]
+    assert todo.startswith('  to record it, run once with the mode of this block set to "auto" (store: ')
+
+
+def test_the_facts_are_attributes() -> None:
+    """A program can read what the message says."""
+    record(question("a"), store="x.jsonl")
+    found = miss(question("b"), store="x.jsonl")
+    assert (found.method, found.url, found.provider) == ("POST", CHAT, "openai")
+    assert found.store == str(Path.cwd() / "x.jsonl")
+    assert len(found.key) == 32
+    assert found.nearest in dict(JsonlStore("x.jsonl"))
+    assert found.request["body"]["json"] == question("b")
+    assert found.differences == ("~ messages[0].content: 'a' -> 'b' (from character 0)",)
+
+
+def test_nothing_like_it() -> None:
+    """Recordings of other paths are no help; the message says so and names the store."""
+    record(question("a"), store="x.jsonl")
+    found = miss(question("a"), url=f"{HOST}/v1/responses", store="x.jsonl")
+    assert str(found).startswith("nothing like it is recorded in x.jsonl (mode replay, nothing was sent)\n")
+    assert found.nearest is None
+
+
+def test_what_to_do_depends_on_who_chose_the_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The advice works: an environment variable beats all but a block; and CI is named when it decided."""
+    monkeypatch.setenv("CI", "true")
+    cachy.enable()
+    with pytest.raises(cachy.Miss) as caught:
+        post(question("a"))
+    assert "(CI is set, so nothing is called)" in str(caught.value)
+    assert "to record it, run once with CACHY=auto (store: " in str(caught.value)
+
+
+def test_many_differences_are_cut() -> None:
+    """Five are shown, the others counted; the attribute has them all."""
+    record(question("a", **{f"x{n}": n for n in range(9)}))
+    found = miss(question("a"))
+    assert len(found.differences) == 9
+    lines = str(found).splitlines()
+    assert lines[0].startswith("x0, x1, x2 and 6 more not as in recording")
+    assert len([line for line in lines if line.startswith("  - ")]) == 5
+    assert "  … and 4 more differences" in lines
+
+
+def test_a_long_prompt_is_shown_around_its_difference() -> None:
+    """However long a prompt is, the line shows the words that changed and where they stand."""
+    words = [f"word{n}" for n in range(5000)]
+    record(question(" ".join(words)))
+    words[4000] = "CHANGED"
+    (line,) = miss(question(" ".join(words))).differences
+    assert "…" in line
+    assert "word3999 word4000 word4001" in line
+    assert "word3999 CHANGED word4001" in line
+    assert len(line) < 250
+
+
+def test_a_long_value_is_cut() -> None:
+    """What is only on one side is shown by its beginning."""
+    record(question("a"))
+    (line,) = miss(question("a", instructions="x " * 5_000)).differences
+    assert line == f"+ instructions: '{'x ' * 38}…"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "line"),
+    [
+        ({"n": None}, {"n": []}, "~ n: None -> []"),
+        ({"n": {}}, {"n": []}, "~ n: {} -> []"),
+        ({"n": "1"}, {"n": 1}, "~ n: '1' -> 1"),
+        ({"n": True}, {"n": False}, "~ n: True -> False"),
+        ({"n": "ab"}, {"n": "aab"}, "~ n: 'ab' -> 'aab' (from character 1)"),
+    ],
+)
+def test_values_of_every_kind(theirs: Json, ours: Json, line: str) -> None:
+    """A change of type is a difference, and an empty container is a value."""
+    record(question("a", **theirs))
+    assert miss(question("a", **ours)).differences == (line,)
+
+
+# Which recording is nearest
+
+
+def test_the_nearest_shares_most_words_of_a_long_prompt() -> None:
+    """Of many recordings that differ in the same field, the one with most of its words is taken."""
+    record(*[question(f"Tell me about {topic}.") for topic in ("cats and dogs", "the sea", "old ships")])
+    assert "cats and dogs" in miss(question("Tell me about cats and mice.")).differences[0]
+
+
+def test_of_equals_the_newest() -> None:
+    """What was recorded last is likeliest to be what the program just changed."""
+    record(question("a", seed=1), question("a", seed=2))
+    assert miss(question("a", seed=3)).differences == ("~ seed: 2 -> 3",)
+
+
+def test_the_search_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a store of any size only as many recordings are read as there is time for, and the message says so."""
+    bodies = [question(str(number)) for number in range(20)]
+    record(*bodies, store=tmp_path / "x.jsonl")
+    ticks = iter(range(1000))
+    monkeypatch.setattr(explain, "_clock", lambda: next(ticks) * explain._BUDGET / 3)
+    read: list[str] = []
+    get = JsonlStore.get
+    monkeypatch.setattr(JsonlStore, "get", lambda self, key: read.append(key) or get(self, key))  # type: ignore[func-returns-value]
+    found = miss(question("new"), url=f"{HOST}/v1/responses", store=tmp_path / "x.jsonl")
+    assert "nothing like it is among the newest 3 recordings in x.jsonl" in str(found)
+    assert len(set(read) - {found.key}) == 4
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"key":"%s","v":1,"request":{"method":"POST"}}',
+        b'{"key":"%s","v":1,"at":"","provider":"","request":"x","response":{"status":200,"headers":[],"text":""}}',
+        b'{"key":"%s","v":1,"broken}',
+    ],
+)
+def test_damaged_recordings_do_not_hide_the_miss(tmp_path: Path, line: bytes) -> None:
+    """They are passed over in the search."""
+    record(question("a"), store="x.jsonl")
+    with open("x.jsonl", "ab") as file:
+        file.write(line % (b"f" * 32) + b"\n")
+    assert "messages[0].content not as in" in str(miss(question("b"), store="x.jsonl"))
+
+
+def test_a_store_that_fails_does_not_hide_the_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Miss says that the recordings could not be searched, and why."""
+
+    def fail(self: object) -> None:
+        raise StoreError("the disk is gone")
+
+    record(question("a"))
+    monkeypatch.setattr(JsonlStore, "__reversed__", fail)
+    assert "could not be searched (StoreError: the disk is gone)" in str(miss(question("b")))
+
+
+def test_the_same_request_under_another_key(tmp_path: Path) -> None:
+    """Recordings of another version of the keys are told apart from a difference."""
+    record(question("a"), store="x.jsonl")
+    (key,) = dict(JsonlStore("x.jsonl"))
+    text = Path("x.jsonl").read_text("utf-8")
+    Path("x.jsonl").write_text(text.replace(key, "f" * 32), "utf-8")
+    found = miss(question("a"), store="x.jsonl")
+    assert str(found).startswith("recording ffffffff has the same request under another key (mode replay")
+
+
+# Secrets
+
+
+def test_no_secret_is_shown() -> None:
+    """Neither in the message nor in an attribute: keys in headers, query, body, prompt, or under a name of `redact`."""
+    url = f"https://me:{SECRET}1@api.openai.com/v1/chat/completions?key={SECRET}2&mine={SECRET}3&x=1"
+    record(question("a"), redact=["mine", "hush"])
+    found = miss(
+        question(
+            f"my key is {SECRET}", password=f"{SECRET}4", hush=f"{SECRET}5", tools=[{"api_key": "pass"}]
+        ),
+        url=url,
+        headers={"authorization": f"Bearer {SECRET}6", "cookie": f"a={SECRET}7"},
+        redact=["mine", "hush"],
+    )
+    told = f"{found} {found.__dict__} {found!r}"
+    assert "Abc1Abc1" not in told
+    assert "pass'" not in told
+    assert "x=1" in found.url
+
+
+def test_a_secret_of_another_shape_is_not_shown_in_the_url() -> None:
+    """A name that only the settings know is masked by its name."""
+    found = miss(question("a"), url=f"{CHAT}?mine=correct-horse&x=1", redact=["Mine"])
+    assert "correct-horse" not in f"{found} {found.__dict__}"
+
+
+# Where it was asked
+
+
+def line_of_caller() -> int:
+    return sys._getframe(1).f_lineno
+
+
+HERE = Path(__file__)
+
+
+def place(line: int) -> str:
+    return f"  at {HERE}:{line}\n"
+
+
+def test_the_callers_line_through_httpx() -> None:
+    """The file and line of the program, not of a library."""
+    with cachy.using("replay"), httpx.Client() as client, pytest.raises(cachy.Miss) as caught:
+        client.post(CHAT, json={}, headers={"x-line": str(line := line_of_caller())})
+    assert place(line) in str(caught.value)
+
+
+def test_the_callers_line_in_async_code() -> None:
+    """Through the event loop, the coroutine that awaits the call."""
+    line = 0
+
+    async def ask() -> None:
+        nonlocal line
+        async with httpx.AsyncClient() as client:
+            line = line_of_caller() + 1
+            await client.post(CHAT, json={})
+
+    async def main() -> None:
+        await asyncio.gather(ask())
+
+    with cachy.using("replay"), pytest.raises(cachy.Miss) as caught:
+        asyncio.run(main())
+    assert place(line) in str(caught.value)
+
+
+def test_the_callers_line_through_an_sdk() -> None:
+    """Also below the layers of an SDK, which neither wraps nor retries the Miss."""
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(api_key=SECRET)
+    with cachy.using("replay"), pytest.raises(cachy.Miss) as caught:
+        client.responses.create(model="gpt-5-mini", input=str(line := line_of_caller()))
+    assert place(line) in str(caught.value)
+    assert "  gpt-5-mini" in str(caught.value)
+
+
+def test_the_callers_line_through_an_async_sdk() -> None:
+    """The same for its asynchronous client."""
+    openai = pytest.importorskip("openai")
+    line = 0
+
+    async def main() -> None:
+        nonlocal line
+        async with openai.AsyncOpenAI(api_key=SECRET) as client:
+            line = line_of_caller() + 1
+            await client.responses.create(model="gpt-5-mini", input="hello")
+
+    with cachy.using("replay"), pytest.raises(cachy.Miss) as caught:
+        asyncio.run(main())
+    assert place(line) in str(caught.value)
+
+
+def test_a_program_beside_us_is_no_part_of_us(tmp_path: Path) -> None:
+    """Files whose path only begins like the folder of cachy or of the standard library are the user's."""
+    ours, library = Path(cachy.__file__).parent, Path(asyncio.__file__).parents[1]
+    for name in (f"{ours}-app/main.py", f"{ours}.py", f"{library}-mine/main.py"):
+        code = compile("def call(function): return function()", name, "exec")
+        scope: dict[str, Any] = {}
+        exec(code, scope)
+        assert scope["call"](explain._caller) == f"{place_of(name)}:1"
