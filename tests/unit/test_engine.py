@@ -1,0 +1,293 @@
+"""The way of one call through the engine: what is decided, counted and recorded, and that nothing but Miss is raised."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cachy
+from cachy import engine as engines
+from cachy import notices, tally
+from cachy.engine import Engine, Forward, Replay
+from cachy.exchange import Body, Request
+from cachy.providers import Claim
+from cachy.providers.plain import PLAIN
+from cachy.settings import Settings
+from cachy.stores import StoreError
+from cachy.stores.jsonl import JsonlStore
+
+HERE = Claim(PLAIN, "api.example.com")
+
+
+def as_it_is(headers: Any, raw: list[bytes]) -> Iterator[tuple[int, bytes]]:
+    yield from enumerate(raw)
+
+
+def request(method: str = "POST", path: str = "/v1/x", body: bytes = b"{}") -> Request:
+    headers = (("content-type", "application/json"),)
+    return Request(method, f"https://api.example.com{path}", headers, Body(body))
+
+
+def live(verdict: object, body: bytes = b'{"n":1}', status: int = 200) -> None:
+    """Make the call that the engine has asked for."""
+    assert isinstance(verdict, Forward)
+    tee = verdict.answered(status, (("content-type", "application/json"),), as_it_is)
+    if tee is not None:
+        tee.feed(body)
+        tee.finish()
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(notices, "_said", set())
+    tally.reset()
+    yield
+    tally.reset()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> JsonlStore:
+    return JsonlStore(tmp_path / "calls.jsonl")
+
+
+def engine(store: Any, mode: str = "auto", **more: Any) -> Engine:
+    return Engine(Settings(active=True, mode=mode, **more), store)
+
+
+def counts() -> dict[str, int]:
+    found = tally.stats()
+    names = ("hits", "recorded", "missed", "bypassed")
+    return {name: number for name in names if (number := getattr(found, name))}
+
+
+# What is decided
+
+
+def test_call_then_replay(store: JsonlStore) -> None:
+    """The first call is forwarded and recorded, the second answered with the same bytes."""
+    auto = engine(store)
+    live(auto.ask(request(), HERE), b'{"n":1}')
+    verdict = auto.ask(request(), HERE)
+    assert isinstance(verdict, Replay)
+    assert verdict.response.body == b'{"n":1}'
+    assert counts() == {"recorded": 1, "hits": 1}
+
+
+def test_the_watch_is_told_of_each_decision(store: JsonlStore) -> None:
+    """`recorded` before the call is made, `hit`, and `missed` before the Miss is raised."""
+    told: list[tuple[str, str, str]] = []
+    for mode in ("auto", "auto", "record", "replay"):
+        watched = Engine(
+            Settings(mode=mode), store, lambda *facts: told.append((*facts[:2], facts[2].method))
+        )
+        verdict = watched.ask(request(), HERE)
+        if isinstance(verdict, Forward):
+            live(verdict)
+    with pytest.raises(cachy.Miss):
+        watched.ask(request(path="/other"), HERE)
+    assert [outcome for outcome, _, _ in told] == ["recorded", "hit", "recorded", "hit", "missed"]
+    assert len({key for _, key, _ in told}) == 2
+    assert {method for _, _, method in told} == {"POST"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("DELETE", "/v1/files/1"), ("POST", "/v1/batches/1/cancel"), ("POST", "/v1/x:cancel/")],
+)
+def test_what_changes_state_is_called_every_time(store: JsonlStore, method: str, path: str) -> None:
+    """In auto the provider must really do it; replay answers from the recording."""
+    for _ in range(2):
+        live(engine(store).ask(request(method, path), HERE))
+    assert isinstance(engine(store, "replay").ask(request(method, path), HERE), Replay)
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "kept"),
+    [
+        (200, {}, True),
+        (204, {}, True),
+        (302, {}, True),
+        (304, {}, False),
+        (400, {}, False),
+        (503, {}, False),
+        (404, {"record_status": frozenset({404})}, True),
+        (400, {"record_status": frozenset({404})}, False),
+    ],
+)
+def test_which_answers_are_recorded(store: JsonlStore, status: int, more: Any, kept: bool) -> None:
+    """2xx, redirects, and the codes of `record-status`; the others are counted with their status."""
+    live(engine(store, **more).ask(request(), HERE), status=status)
+    assert len(store) == kept
+    assert counts() == ({"recorded": 1} if kept else {"bypassed": 1})
+    assert tally.stats().reasons == ({} if kept else {f"status {status}": 1})
+
+
+def test_a_call_that_fails_is_counted(store: JsonlStore) -> None:
+    """No answer, no recording, and the exit line knows."""
+    verdict = engine(store).ask(request(), HERE)
+    assert isinstance(verdict, Forward)
+    verdict.failed()
+    assert tally.stats().reasons == {"the call failed": 1}
+
+
+def test_respond_answers_a_miss_like_an_api_error(store: JsonlStore) -> None:
+    """One 424 in the shapes that SDKs read, which none of them retries."""
+    verdict = engine(store, "replay", on_miss="respond").ask(request(), HERE)
+    assert isinstance(verdict, Replay)
+    answer = verdict.response
+    body = json.loads(answer.body)
+    assert (answer.status, answer.header("x-should-retry")) == (424, "false")
+    assert body["error"]["message"].startswith("nothing like it is recorded in ")
+    assert (body["type"], body["error"]["type"], body["error"]["code"]) == ("error", "cachy_miss", 424)
+    assert counts() == {"missed": 1}
+
+
+@pytest.mark.parametrize("mode", ["auto", "record", "replay"])
+def test_what_is_never_recorded_is_not_sent_in_replay(store: JsonlStore, mode: str) -> None:
+    """Telemetry passes in a live run; in replay it gets an answer and stays at home."""
+    verdict = engine(store, mode).ask(request(path="/v1/traces/ingest"), HERE)
+    if mode == "replay":
+        assert isinstance(verdict, Replay)
+        assert b"telemetry is never recorded" in verdict.response.body
+    else:
+        live(verdict)
+    assert len(store) == 0
+    assert tally.stats().reasons == {"telemetry": 1}
+
+
+# What goes wrong
+
+
+class Failing:
+    """A store in which everything fails."""
+
+    url = "calls.jsonl"
+    legacy = False
+    problems = None
+
+    def fail(self, *_: Any) -> Any:
+        raise StoreError("the disk is on fire; put it out")
+
+    get = put = __iter__ = __reversed__ = fail
+
+
+def test_a_store_that_cannot_be_read_lets_calls_go_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line in the store's own words, which say what to do."""
+    for _ in range(2):
+        live(engine(Failing()).ask(request(), HERE))
+    assert capsys.readouterr().err == "cachy: a call went on unrecorded (the disk is on fire; put it out)\n"
+    assert tally.stats().reasons == {"the store cannot be used": 2}
+
+
+def test_a_store_that_cannot_be_written_lets_the_answer_through(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same for a recording that cannot be kept."""
+    live(engine(Failing(), "record").ask(request(), HERE))
+    assert capsys.readouterr().err == "cachy: the disk is on fire; put it out\n"
+    assert tally.stats().reasons == {"the store could not be written": 1}
+
+
+def broken(*_: Any) -> Any:
+    raise ZeroDivisionError("a bug\nof a plugin")
+
+
+@pytest.mark.parametrize("where", ["skip", "watch", "legacy"])
+def test_an_error_of_ours_is_told_and_the_call_goes_on(
+    store: JsonlStore, where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A provider of a third party may be wrong too: one line, and the program never sees it."""
+    claim = replace(HERE, provider=replace(HERE.provider, skip=broken)) if where == "skip" else HERE
+    if where == "legacy":
+        monkeypatch.setattr(JsonlStore, "legacy", property(broken))
+    auto = Engine(Settings(), store, broken if where == "watch" else None)
+    live(auto.ask(request(), claim))
+    assert capsys.readouterr().err == "cachy: a call went on unrecorded (ZeroDivisionError: a bug)\n"
+    assert tally.stats().reasons == {"an error of cachy": 1}
+
+
+@pytest.mark.parametrize("where", ["skip", "store"])
+def test_in_replay_an_error_of_ours_is_a_miss(store: JsonlStore, where: str) -> None:
+    """Replay never sends anything, whatever is wrong; the Miss says what it is."""
+    claim = replace(HERE, provider=replace(HERE.provider, skip=broken)) if where == "skip" else HERE
+    with pytest.raises(cachy.Miss, match=r"could not be searched \(") as miss:
+        engine(Failing() if where == "store" else store, "replay").ask(request(), claim)
+    assert ("the disk is on fire" if where == "store" else "ZeroDivisionError") in str(miss.value)
+
+
+def test_an_error_in_judging_the_answer_costs_only_the_recording(
+    store: JsonlStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program has its answer by then."""
+    claim = replace(HERE, provider=replace(HERE.provider, finished=broken))
+    live(engine(store).ask(request(), claim))
+    assert "this answer could not be recorded (ZeroDivisionError: a bug)" in capsys.readouterr().err
+    assert len(store) == 0
+
+
+def test_a_damaged_recording_is_told_and_asked_again(
+    store: JsonlStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line that starts and ends like a recording and is none costs one live call."""
+    live(engine(store).ask(request(), HERE))
+    (key,) = dict(store)
+    store.put(
+        key, b'{"key":"%s","v":1,"edited by hand":"and wrong, with words enough to be one"}' % key.encode()
+    )
+    live(engine(store).ask(request(), HERE), b'{"n":2}')
+    verdict = engine(store).ask(request(), HERE)
+    assert isinstance(verdict, Replay)
+    assert verdict.response.body == b'{"n":2}'
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"cachy: recording {key[:8]} in {store.url} is damaged and is ignored")
+
+
+def test_what_is_wrong_with_the_file_is_told_once(
+    store: JsonlStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the first look, with the line to mend; what is whole is replayed."""
+    live(engine(store).ask(request(), HERE))
+    with open(store.url, "a", encoding="utf-8") as file:
+        file.write("<<<<<<< HEAD\n=======\n>>>>>>> branch\n")
+    auto = engine(store)
+    assert isinstance(auto.ask(request(), HERE), Replay)
+    assert isinstance(auto.ask(request(), HERE), Replay)
+    assert capsys.readouterr().err == (
+        f"cachy: {store.url}: 3 lines are skipped, the first is line 2: left by a git merge; delete such lines\n"
+    )
+
+
+def test_a_clock_that_goes_backwards(store: JsonlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which recording is the newer one is told by its place in the file, not by its time."""
+    for year, body in ((2030, b'{"n":1}'), (1970, b'{"n":2}')):
+        now = datetime(year, 1, 1, tzinfo=timezone.utc)
+        monkeypatch.setattr(engines, "_utc_now", lambda zone, now=now: now)
+        live(engine(store, "record").ask(request(), HERE), body)
+    verdict = engine(JsonlStore(store.url)).ask(request(), HERE)
+    assert isinstance(verdict, Replay)
+    assert verdict.response.body == b'{"n":2}'
+
+
+# What is kept
+
+
+def test_keys_are_not_kept(store: JsonlStore) -> None:
+    """Neither the key a request was sent with nor one that a setting names, in request or answer."""
+    secret, named = "correct-horse-battery-staple", "hush-hush-hush"
+    headers = (("content-type", "application/json"), ("authorization", f"Bearer {secret}"))
+    asked = Request(
+        "POST",
+        f"https://api.example.com/v1/x?api_key={secret}",
+        headers,
+        Body(f'{{"mine":"{named}"}}'.encode()),
+    )
+    verdict = engine(store, redact=("Mine",)).ask(asked, HERE)
+    live(verdict, f'{{"your key":"{secret}"}}'.encode())
+    text = Path(store.url).read_text("utf-8")
+    assert secret not in text
+    assert named not in text
+    assert isinstance(engine(store, redact=("mine",)).ask(asked, HERE), Replay)
