@@ -1,0 +1,33 @@
+"""The names of the package: what there is, and that each is loaded when it is first used."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import cachy
+
+
+def test_every_public_name_is_there() -> None:
+    """`__all__` is sorted and complete, and `dir` shows it."""
+    assert cachy.__all__ == sorted(cachy.__all__)
+    assert dir(cachy) == cachy.__all__
+    for name in cachy.__all__:
+        assert getattr(cachy, name) is not None
+    assert set(cachy._HOMES) | {"__version__"} == set(cachy.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """As of any module; `hasattr` works."""
+    with pytest.raises(AttributeError, match="module 'cachy' has no attribute 'recrod'"):
+        cachy.recrod  # type: ignore[attr-defined]
+
+
+def test_the_types_of_every_public_name_are_checked() -> None:
+    """`tests/typing_api.py` uses each of them, so mypy sees what a program would see."""
+    tree = ast.parse((Path(__file__).parents[1] / "typing_api.py").read_text("utf-8"))
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert set(cachy.__all__) <= used
