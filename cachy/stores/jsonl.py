@@ -161,8 +161,10 @@ class JsonlStore:
             self._close()
 
     def __del__(self) -> None:
-        with suppress(Exception):
+        try:
             self._close()
+        except Exception:  # noqa: BLE001 - at the end of the interpreter this module's names are None, `suppress` too
+            pass
 
     # Reading
 

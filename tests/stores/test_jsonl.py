@@ -575,6 +575,18 @@ def test_any_course_of_events_is_that_of_a_dictionary(
         store.close()
 
 
+def test_the_end_of_the_interpreter_is_silent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that outlives its module, whose names are None by then, is let go of without a word."""
+    store = JsonlStore(path)
+    store.put(A, line_of(A))
+    with monkeypatch.context() as gone:
+        for name in vars(jsonl):
+            if not name.startswith("__"):
+                gone.setattr(jsonl, name, None)
+        store.__del__()
+    store.close()
+
+
 # git
 
 
