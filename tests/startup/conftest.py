@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -12,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from environments import clean, executable, install, make_venv, site_packages
 from installed import copy
 
 import cachy
 
-TREE = Path(__file__).resolve().parents[2]
 PARENT = str(Path(cachy.__file__).parent.parent)
 """The folder that holds the cachy under test, be it the tree or an environment's site-packages."""
 
@@ -39,15 +38,6 @@ def pythons() -> dict[str, str]:
 
 
 PYTHONS = pythons()
-
-
-def clean(**more: str) -> dict[str, str]:
-    """The environment without settings of cachy, Python, CI or of tools that measure tests."""
-    foreign = ("CACHY", "PYTHON", "COV_", "PYTEST", "XDG_")
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(foreign) and name != "CI"
-    }
-    return kept | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"} | more
 
 
 @pytest.fixture
@@ -102,81 +92,6 @@ def bound(tmp_path: Path) -> list[str]:
     if subprocess.run([*words, sys.executable, "-c", code, locked], check=False).returncode:
         pytest.skip("nothing binds this user to the modes of files")
     return words
-
-
-# Installing
-
-
-def checked(*words: str | Path, **more: str) -> None:
-    """Run a tool that must succeed."""
-    done = subprocess.run(
-        [str(word) for word in words], env=clean(**more), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def uv() -> list[str] | None:
-    """The words that start uv, or None."""
-    if path := shutil.which("uv"):
-        return [path]
-    return [sys.executable, "-m", "uv"] if importlib.util.find_spec("uv") else None
-
-
-def executable(venv: Path) -> Path:
-    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-
-def site_packages(venv: Path) -> Path:
-    return venv / "Lib/site-packages" if os.name == "nt" else next(venv.glob("lib/python3*/site-packages"))
-
-
-def make_venv(place: Path, python: str = sys.executable) -> Path:
-    """Make an empty virtual environment at `place` and return it."""
-    if tool := uv():
-        checked(*tool, "venv", "--quiet", "--python", python, place)
-    else:
-        checked(python, "-m", "venv", place)
-    return place
-
-
-def install(venv: Path, *what: str | Path) -> None:
-    """Install into an environment without its dependencies, by the quickest tool there is."""
-    if tool := uv():
-        checked(
-            *tool, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", executable(venv), *what
-        )
-    else:
-        checked(executable(venv), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", *what)
-
-
-@pytest.fixture(scope="session")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what a build needs, so that no build writes into the tree."""
-    copy = tmp_path_factory.mktemp("source") / "tree"
-    shutil.copytree(TREE / "cachy", copy / "cachy", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("cachy.pth", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(TREE / name, copy)
-    return copy
-
-
-@pytest.fixture(scope="session")
-def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this tree."""
-    place = tmp_path_factory.mktemp("wheel")
-    if importlib.util.find_spec("hatchling"):
-        done = subprocess.run(
-            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)],
-            cwd=source,
-            env=clean(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-    else:
-        checked(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", place, source)
-    (built,) = place.glob("*.whl")
-    return built
 
 
 Python = Callable[[str], Path]

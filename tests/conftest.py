@@ -1,0 +1,42 @@
+"""The wheel of this tree, built once for all tests that install it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from environments import TREE, checked, clean
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what a build needs, so that no build writes into the tree."""
+    copy = tmp_path_factory.mktemp("source") / "tree"
+    shutil.copytree(TREE / "cachy", copy / "cachy", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("cachy.pth", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(TREE / name, copy)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree."""
+    place = tmp_path_factory.mktemp("wheel")
+    if importlib.util.find_spec("hatchling"):
+        done = subprocess.run(
+            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)],
+            cwd=source,
+            env=clean(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        checked(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", place, source)
+    (built,) = place.glob("*.whl")
+    return built
