@@ -18,6 +18,7 @@ with sorted names and no spaces.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ _EXACT = 2**53  # integers above this are not exact as IEEE 754 doubles
 
 
 Pairs = tuple[tuple[str, str], ...]
+Normalise = Callable[[Any], Any] | None
+"""See `Provider.normalise`."""
 
 
 class Canonical:
@@ -71,26 +74,38 @@ def canonical(request: Request, claim: Claim, secret_names: frozenset[str] = fro
     provider = claim.provider
     secret = provider.secret_query | secret_names if secret_names else provider.secret_query
     headers = _headers(request, provider.headers)
+    line = (request.method, claim.host, request.url)
     body = request.body
+    content_type = request.header("content-type")
     if body.data is None or body.size > _REMEMBERED:
-        return _canonical(
-            request.method, claim.host, request.url, headers, request.header("content-type"), body, secret
-        )
-    return _canonical_again(
-        request.method, claim.host, request.url, headers, request.header("content-type"), body.data, secret
-    )
+        return _canonical(*line, headers, content_type, body, secret, provider.normalise)
+    return _canonical_again(*line, headers, content_type, body.data, secret, provider.normalise)
 
 
 @lru_cache(maxsize=256)
 def _canonical_again(
-    method: str, host: str, url: str, headers: Pairs, content_type: str, body: bytes, secret: frozenset[str]
+    method: str,
+    host: str,
+    url: str,
+    headers: Pairs,
+    content_type: str,
+    body: bytes,
+    secret: frozenset[str],
+    normalise: Normalise,
 ) -> Canonical:
     # Test suites, notebooks and loops ask the same again and again: the same bytes have the same key.
-    return _canonical(method, host, url, headers, content_type, Body(body), secret)
+    return _canonical(method, host, url, headers, content_type, Body(body), secret, normalise)
 
 
 def _canonical(
-    method: str, host: str, url: str, headers: Pairs, content_type: str, body: Body, secret: frozenset[str]
+    method: str,
+    host: str,
+    url: str,
+    headers: Pairs,
+    content_type: str,
+    body: Body,
+    secret: frozenset[str],
+    normalise: Normalise,
 ) -> Canonical:
     parts = urlsplit(url)
     form: dict[str, Any] = {"method": method, "host": host, "path": _path(parts.path)}
@@ -102,7 +117,7 @@ def _canonical(
     if headers:
         form["headers"] = dict(headers)
     if body.size:
-        form["body"] = _body(body, content_type)
+        form["body"] = _body(body, content_type, normalise)
     return from_object(form)
 
 
@@ -138,12 +153,12 @@ def _prefixes(wanted: frozenset[str]) -> tuple[str, ...]:
     return tuple(name[:-1] for name in wanted if name.endswith("*"))
 
 
-def _body(body: Body, content_type: str) -> dict[str, Any]:
+def _body(body: Body, content_type: str, normalise: Normalise) -> dict[str, Any]:
     kind = content_type.partition(";")[0].strip().lower()
     if body.data is not None:
         if "json" in kind or (not kind and body.data[:1] in (b"{", b"[")):
             try:
-                return {"json": _json(body.data)}
+                return {"json": _json(body.data, normalise)}
             except (ValueError, RecursionError):
                 pass  # claims to be JSON and is not (or is JSON lines): it is what its bytes are
         elif kind == "application/x-www-form-urlencoded":
@@ -172,8 +187,10 @@ def digest(body: Body) -> dict[str, Any]:
     return {"digest": "blake2b:" + state.hexdigest(), "size": body.size}
 
 
-def _json(raw: bytes) -> Any:
+def _json(raw: bytes, normalise: Normalise) -> Any:
     value = _decode(raw.decode())
+    if normalise:
+        value = normalise(value)
     return _fold(value) if len(raw) > _LONG else value
 
 

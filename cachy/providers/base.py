@@ -74,6 +74,8 @@ class Provider:
     """Request headers of this provider that carry a secret, beyond those in `cachy.redact`."""
     secret_query: frozenset[str] = frozenset()
     """Query parameters of this provider that carry a secret, beyond those in `cachy.redact`."""
+    normalise: Callable[[Json], Json] | None = None
+    """Writes a JSON body in one way where the service takes it in several; free to change what it is given."""
     skip: Callable[[Request], Unrecordable] = not_content
     shape: str = ""
     """The API it speaks, by the name of the provider that it comes from: `openai`, `anthropic`, ..."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from ..exchange import Request, Response
 from .answers import judge
-from .base import MEANING, Json, Provider, Unrecordable
+from .base import MEANING, Json, Provider, Unrecordable, words
 from .jobs import not_final
 
 
@@ -23,6 +25,38 @@ def _finished(request: Request, response: Response, clean: bool) -> Unrecordable
     return judge(request, response, clean, _not_done)
 
 
+# What lies below these has names of the user's own: arguments, parameters, labels.
+_FREE = words(
+    "args response parameters parametersJsonSchema responseJsonSchema properties $defs defs"
+) | words("default example labels headers")
+_HUMP = re.compile("_([a-z])")
+
+
+def _one_spelling(body: Json) -> Json:
+    """Protocol buffers as JSON: every field has two names (google-genai 1 writes `mimeType`, 3 `mime_type`), and
+    settings that are all left out are no settings."""
+    if not isinstance(body, dict) or "contents" not in body:
+        return body  # not of Gemini's shape: other makers' models, whose names are as they are
+    body = _camel(body)
+    if body.get("generationConfig") == {}:
+        del body["generationConfig"]
+    return body
+
+
+def _camel(value: Json) -> Json:
+    if isinstance(value, list):
+        return [_camel(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    renamed = {}
+    for given, item in value.items():
+        name = _HUMP.sub(lambda found: found[1].upper(), given) if "_" in given else given
+        renamed[name] = item if name in _FREE else _camel(item)
+    if len(renamed) < len(value):
+        return value  # one field under both its names: which of them counts is not for us to say
+    return renamed
+
+
 # What an upload request asks for stands in its headers: start, upload, finalize; size and type of the file.
 _HEADERS = MEANING | {"x-goog-upload-*"}
 
@@ -34,6 +68,7 @@ PROVIDERS = (
         base_url_env=("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_BASE", "GEMINI_BASE_URL"),
         key_env=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_API_KEY"),
         headers=_HEADERS,
+        normalise=_one_spelling,
         shape="gemini",
     ),
     Provider(
@@ -54,6 +89,7 @@ PROVIDERS = (
         ),
         key_env=("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_API_KEY"),
         headers=_HEADERS,
+        normalise=_one_spelling,
         shape="vertex",
     ),
 )
