@@ -111,7 +111,8 @@ def _leaves(asked: dict[str, Any]) -> Leaves:
 
 
 class _Nearest:
-    """The recording for the same method, host and path that has most in common with a request."""
+    """The recording that has most in common with a request: one for the same method, host and path, else one with
+    the same body (another model or version in the path, another port)."""
 
     def __init__(self) -> None:
         self.key = ""
@@ -123,7 +124,7 @@ class _Nearest:
     def search(self, engine: Engine, asked: dict[str, Any], leaves: Leaves) -> None:
         """Go through the recordings, the newest first. Raises what the store raises."""
         until = _clock() + _BUDGET
-        best = float("-inf")
+        best = (False, float("-inf"))
         for key, line in reversed(engine.store):
             if _clock() > until:
                 self.cut = True
@@ -131,15 +132,19 @@ class _Nearest:
             self.seen += 1
             try:
                 request = Recording.from_line(line).request
-                same = all(request.get(name) == asked.get(name) for name in ("method", "host", "path"))
+                here = _same(request, asked, "method", "host", "path")
+                if not here and not (asked.get("body") and _same(request, asked, "method", "body")):
+                    continue
             except (ValueError, AttributeError):  # pycachy's, or damaged
                 continue
-            if not same:
-                continue
             theirs = _leaves(request)
-            score = _likeness(theirs, leaves)
+            score = (here, _likeness(theirs, leaves))
             if score > best:
                 best, self.key, self.leaves = score, key, theirs
+
+
+def _same(one: dict[str, Any], other: dict[str, Any], *names: str) -> bool:
+    return all(one.get(name) == other.get(name) for name in names)
 
 
 def _likeness(theirs: Leaves, ours: Leaves) -> float:

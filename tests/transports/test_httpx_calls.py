@@ -490,6 +490,17 @@ def test_a_miss_names_the_field_that_differs(lib: Any, server: Any, using: Any) 
     assert len(caught.value.differences) == 1
 
 
+def test_a_miss_finds_the_same_question_elsewhere(lib: Any, server: Any, using: Any) -> None:
+    """The same body asked at another path (a model, a version of the API) is told of, a different one is not."""
+    with using(), lib.Client() as client:
+        client.post(server.url + "/v1beta/models/gemini:generateContent", json={"contents": "Hello"})
+    with using("replay"), lib.Client() as client:
+        for body, first in (("Hello", "path not as in recording "), ("Bye", "nothing like it is recorded ")):
+            with pytest.raises(cachy.Miss) as caught:
+                client.post(server.url + "/v1/models/gemini:generateContent", json={"contents": body})
+            assert str(caught.value).startswith(first)
+
+
 def test_on_miss_respond_answers_424(lib: Any, server: Any, using: Any) -> None:
     """With `on-miss = "respond"` the program sees an API error that SDKs do not retry."""
     with using("replay", on_miss="respond"):
