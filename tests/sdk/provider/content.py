@@ -1,0 +1,45 @@
+"""What the provider says, whatever the API: a sentence, a tool call, or an object for a schema."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+SPEECH = [bytes([0xFF, 0xFB, 0x90, 0x64]) + bytes(range(256)) * 8 for _ in range(5)]
+"""Pieces of an MP3 file, or at least nothing that is text."""
+
+
+def sentence(number: int, question: str) -> str:
+    """Characters of one to four bytes; the number of the request makes every live answer another one."""
+    return f"Answer {number} to “{question}”: größer 你好 🌍, done."
+
+
+def words(text: str) -> list[str]:
+    """`text` as a model hands it out."""
+    return [word + " " for word in text.split(" ")[:-1]] + text.split(" ")[-1:]
+
+
+def vector(text: str) -> list[float]:
+    return [round(math.sin(index + len(text)), 6) for index in range(8)]
+
+
+def example(schema: dict[str, Any], number: int = 7) -> Any:
+    """The simplest value that a JSON schema (or Gemini's form of one) allows."""
+    kind = str(schema.get("type", "object")).lower()
+    if kind == "object":
+        return {name: example(inner, number) for name, inner in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [example(schema["items"], number)]
+    return {"integer": number, "number": number / 2, "boolean": True}.get(kind, f"Zürich {number}")
+
+
+def example_json(schema: dict[str, Any], number: int) -> str:
+    return json.dumps(example(schema, number), ensure_ascii=False)
+
+
+def text_of(content: Any) -> str:
+    """The text of a message whose content is a string or a list of parts."""
+    if isinstance(content, str):
+        return content
+    return " ".join(part.get("text", part["type"]) for part in content)

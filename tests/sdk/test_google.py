@@ -1,0 +1,176 @@
+"""The Google Gen AI SDK, newest version, on httpx2 and on httpx."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Any
+
+import pytest
+from sdk.replaying import KEY, Bench, Call, Place, Way, talk, talk_async, ways
+
+genai = pytest.importorskip("google.genai")
+types: Any = genai.types
+errors = pytest.importorskip("google.genai.errors")
+
+
+def client_for(url: str) -> Any:
+    return genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=url + "/gemini"))
+
+
+def sync(call: Call, url: str) -> Any:
+    with client_for(url) as client:
+        return talk(call, client)
+
+
+def asynchronous(call: Call, url: str) -> Any:
+    async def main() -> Any:
+        async with client_for(url).aio as client:
+            return await talk_async(call, client)
+
+    return asyncio.run(main())
+
+
+WAYS = ways(sync, asynchronous)
+
+QUESTION: Any = {"model": "gemini-3-flash", "contents": "Which city? 你好"}
+
+
+def weather(city: str) -> str:
+    """The weather of a city."""
+    return f"{city}: sun"
+
+
+PARAMETERS = {"type": "OBJECT", "properties": {"city": {"type": "STRING"}}, "required": ["city"]}
+
+
+def tool_loop(client: Any) -> Any:
+    """Question, function call, result, answer."""
+    declared = {"name": "weather", "description": "The weather.", "parameters": PARAMETERS}
+    config = types.GenerateContentConfig(tools=[types.Tool(function_declarations=[declared])])
+    first = yield client.models.generate_content(**QUESTION, config=config)
+    (called,) = first.function_calls
+    result = types.Part.from_function_response(name=called.name, response={"result": weather(**called.args)})
+    contents = [
+        types.Content(role="user", parts=[types.Part(text=QUESTION["contents"])]),
+        first.candidates[0].content,
+        types.Content(role="user", parts=[result]),
+    ]
+    yield client.models.generate_content(model=QUESTION["model"], contents=contents, config=config)
+
+
+def chat(client: Any) -> Any:
+    """Two questions in one chat, which sends the first answer along with the second one."""
+    talk = client.chats.create(model=QUESTION["model"])
+    yield talk.send_message("Which city?")
+    yield talk.send_message("And how many people?")
+
+
+CALLS: dict[str, Call] = {
+    "content": lambda client: client.models.generate_content(**QUESTION),
+    "stream": lambda client: client.models.generate_content_stream(**QUESTION),
+    "tool-loop": tool_loop,
+    "schema": lambda client: client.models.generate_content(
+        **QUESTION, config={"response_mime_type": "application/json", "response_schema": Place}
+    ),
+    "json-schema": lambda client: client.models.generate_content(
+        **QUESTION,
+        config={"response_mime_type": "application/json", "response_json_schema": Place.model_json_schema()},
+    ),
+    "embeddings": lambda client: client.models.embed_content(model="gemini-embedding-2", contents=["a", "b"]),
+    "count-tokens": lambda client: client.models.count_tokens(**QUESTION),
+    "image": lambda client: client.models.generate_content(
+        model=QUESTION["model"],
+        contents=[types.Part.from_bytes(data=bytes(range(256)) * 40, mime_type="image/png"), "What is this?"],
+    ),
+    "chat": chat,
+}
+
+
+@WAYS
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_replayed_answer_is_the_live_one(call: Call, live: Way, again: Way, bench: Bench) -> None:
+    """Each kind of call gives a new client the same objects and chunks with the provider gone."""
+    bench.twice(call, live, again)
+
+
+@WAYS
+def test_functions_that_the_sdk_calls(live: Way, again: Way, bench: Bench) -> None:
+    """A Python function as a tool: the SDK's own loop of two requests is replayed."""
+    ((_, answer, _),) = bench.twice(
+        lambda client: client.models.generate_content(**QUESTION, config={"tools": [weather]}),
+        live,
+        again,
+        requests=2,
+    )
+    assert "functionResponse" in answer["candidates"][0]["content"]["parts"][0]["text"]
+
+
+@WAYS
+def test_a_resumable_upload(live: Way, again: Way, bench: Bench) -> None:
+    """An upload (a request for a session, then the bytes) is replayed, and its session URL is not stored."""
+    ((_, file, _),) = bench.twice(
+        lambda client: client.files.upload(
+            file=io.BytesIO(b"some notes\r\n--" * 900), config={"mime_type": "text/plain"}
+        ),
+        live,
+        again,
+        requests=2,
+    )
+    assert file["size_bytes"] == 14 * 900
+    assert b"AB-secret" not in bench.store.read_bytes()
+
+
+@WAYS
+def test_messages_of_a_chat_as_streams(live: Way, again: Way, bench: Bench) -> None:
+    """A streamed chat is replayed chunk by chunk, its second question with the first answer in its history."""
+
+    def streamed(client: Any) -> Any:
+        talk = client.chats.create(model=QUESTION["model"])
+        yield talk.send_message_stream("Which city?")
+        yield talk.send_message_stream("And how many people?")
+
+    bench.twice(streamed, live, again)
+
+
+@pytest.mark.parametrize("backend", ["httpx", "httpx2"])
+@pytest.mark.parametrize("way", [sync, asynchronous])
+def test_either_client_library(backend: str, way: Way, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one of the two client libraries recorded is replayed through the other."""
+    other = {"httpx": "httpx2", "httpx2": "httpx"}[backend]
+
+    def again(call: Call, url: str) -> Any:
+        monkeypatch.setenv("GOOGLE_GENAI_HTTP_CLIENT", other)
+        return way(call, url)
+
+    monkeypatch.setenv("GOOGLE_GENAI_HTTP_CLIENT", backend)
+    bench.twice(CALLS["stream"], way, again)
+
+
+def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
+    """The answers compared are no empty ones: text, streamed text and parsed object come through."""
+
+    def everything(client: Any) -> Any:
+        said = yield client.models.generate_content(**QUESTION)
+        assert said.text.startswith("Answer 1 to “Which city? 你好”")
+        place = yield CALLS["schema"](client)
+        assert place.parsed == Place(city="Zürich 2", inhabitants=2)
+
+    bench.twice(everything, sync, asynchronous)
+
+
+# Without a recording
+
+
+@pytest.mark.parametrize("way", [sync, asynchronous])
+@pytest.mark.parametrize("name", ["content", "stream", "embeddings"])
+def test_a_miss_ends_the_call_at_once(name: str, way: Way, bench: Bench) -> None:
+    """A call without a recording raises Miss through the SDK, which neither wraps nor retries it."""
+    assert bench.refused(CALLS[name], way).provider == "gemini"
+
+
+@pytest.mark.parametrize("way", [sync, asynchronous])
+@pytest.mark.parametrize("name", ["content", "stream"])
+def test_a_miss_as_an_answer(name: str, way: Way, bench: Bench) -> None:
+    """With on_miss="respond" the SDK raises its own client error, once, with the words of the miss."""
+    bench.answered(CALLS[name], way, errors.ClientError)

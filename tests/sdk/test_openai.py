@@ -1,0 +1,272 @@
+"""The OpenAI SDK, newest version, on httpx2."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from typing import Any
+
+import pytest
+from sdk.provider.content import SPEECH
+from sdk.replaying import FUNCTION, KEY, TOOLS, Bench, Call, Place, Way, talk, talk_async, ways
+
+openai = pytest.importorskip("openai", "3")
+
+
+def sync(call: Call, url: str) -> Any:
+    with openai.OpenAI(api_key=KEY, base_url=url + "/v1") as client:
+        return talk(call, client)
+
+
+def asynchronous(call: Call, url: str) -> Any:
+    async def main() -> Any:
+        async with openai.AsyncOpenAI(api_key=KEY, base_url=url + "/v1") as client:
+            return await talk_async(call, client)
+
+    return asyncio.run(main())
+
+
+WAYS = ways(sync, asynchronous)
+
+QUESTION: Any = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Which city? 你好"}]}
+INPUT: Any = {"model": "gpt-5.2", "input": "Which city? 你好"}
+
+
+def tool_loop(client: Any) -> Any:
+    """Question, tool call, result, answer."""
+    first = yield client.chat.completions.create(**QUESTION, tools=TOOLS)
+    asked = first.choices[0].message
+    (tool_call,) = asked.tool_calls
+    result = {"role": "tool", "tool_call_id": tool_call.id, "content": f"{tool_call.function.arguments}: sun"}
+    messages = [*QUESTION["messages"], asked, result]
+    yield client.chat.completions.create(model=QUESTION["model"], messages=messages, tools=TOOLS)
+
+
+def responses_tool_loop(client: Any) -> Any:
+    """The same with the Responses API."""
+    tools = [{"type": "function", **FUNCTION}]
+    first = yield client.responses.create(**INPUT, tools=tools)
+    (tool_call,) = first.output
+    result = {"type": "function_call_output", "call_id": tool_call.call_id, "output": "sun"}
+    said = [{"role": "user", "content": INPUT["input"]}, tool_call, result]
+    yield client.responses.create(model=INPUT["model"], input=said, tools=tools)
+
+
+CALLS: dict[str, Call] = {
+    "chat": lambda client: client.chat.completions.create(**QUESTION),
+    "chat-stream": lambda client: client.chat.completions.create(
+        **QUESTION, stream=True, stream_options={"include_usage": True}
+    ),
+    "chat-tool-stream": lambda client: client.chat.completions.create(**QUESTION, stream=True, tools=TOOLS),
+    "chat-tool-loop": tool_loop,
+    "chat-parse": lambda client: client.chat.completions.parse(**QUESTION, response_format=Place),
+    "responses": lambda client: client.responses.create(**INPUT),
+    "responses-stream": lambda client: client.responses.create(**INPUT, stream=True),
+    "responses-tool-loop": responses_tool_loop,
+    "responses-parse": lambda client: client.responses.parse(**INPUT, text_format=Place),
+    "embeddings": lambda client: client.embeddings.create(model="text-embedding-4", input=["one", "three"]),
+    "speech": lambda client: client.audio.speech.create(model="tts", voice="alloy", input="Grüße"),
+    "transcription": lambda client: client.audio.transcriptions.create(
+        model="whisper", file=("voice.wav", b"RIFF" + bytes(range(256)) * 300)
+    ),
+    "upload": lambda client: client.files.create(
+        file=("notes.txt", io.BytesIO(b"some notes\r\n--" * 900)), purpose="user_data"
+    ),
+    "download": lambda client: client.files.content("file-1"),
+}
+
+
+@WAYS
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_replayed_answer_is_the_live_one(call: Call, live: Way, again: Way, bench: Bench) -> None:
+    """Each kind of call gives a new client the same objects, events and bytes with the provider gone."""
+    bench.twice(call, live, again)
+
+
+def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
+    """The answers compared are no empty ones: text, tool call, parsed object, vectors and sound come through."""
+
+    def everything(client: Any) -> Any:
+        chat = yield client.chat.completions.create(**QUESTION)
+        assert chat.choices[0].message.content.startswith("Answer 1 to “Which city? 你好”")
+        yield from tool_loop(client)
+        place = yield client.chat.completions.parse(**QUESTION, response_format=Place)
+        assert place.choices[0].message.parsed == Place(city="Zürich 4", inhabitants=4)
+        said = yield client.responses.create(**INPUT)
+        assert said.output_text.startswith("Answer 5 to")
+        vectors = yield CALLS["embeddings"](client)
+        assert len(vectors.data[1].embedding) == 8
+        speech = yield CALLS["speech"](client)
+        assert speech.content == b"".join(SPEECH) + b"\x07"
+
+    bench.twice(everything, sync, asynchronous)
+
+
+@WAYS
+def test_pages_of_a_list(live: Way, again: Way, bench: Bench) -> None:
+    """A list that the SDK follows from page to page is replayed page by page."""
+    (files,) = bench.twice(lambda client: client.files.list(), live, again, requests=2)
+    assert len(files) == 4
+
+
+def test_azure(bench: Bench) -> None:
+    """The Azure client, with its deployment in the path and its key in another header."""
+
+    def azure(call: Call, url: str) -> Any:
+        with openai.AzureOpenAI(api_key=KEY, azure_endpoint=url, api_version="2026-06-01") as client:
+            return talk(call, client)
+
+    bench.twice(CALLS["chat"], azure)
+
+
+# The helpers around raw answers and streams
+
+
+def raw(client: Any) -> Any:
+    answer = client.chat.completions.with_raw_response.create(**QUESTION)
+    head = answer.status_code, answer.headers["content-type"], answer.request_id, answer.http_version
+    return [head, answer.text, answer.parse().model_dump(), str(answer.url), answer.elapsed is not None]
+
+
+def raw_stream(client: Any) -> Any:
+    answer = client.chat.completions.with_raw_response.create(**QUESTION, stream=True)
+    return [answer.request_id, [chunk.model_dump() for chunk in answer.parse()]]
+
+
+def streaming_lines(client: Any) -> Any:
+    create = client.chat.completions.with_streaming_response.create
+    with create(**QUESTION, stream=True) as answer:
+        return [answer.request_id, answer.status_code, list(answer.iter_lines())]
+
+
+def streaming_bytes(client: Any) -> Any:
+    with client.audio.speech.with_streaming_response.create(model="tts", voice="a", input="Hm") as answer:
+        return [answer.headers["content-type"], list(answer.iter_bytes())]
+
+
+def streaming_bytes_of_a_size(client: Any) -> Any:
+    with client.audio.speech.with_streaming_response.create(model="tts", voice="a", input="Hm") as answer:
+        pieces = list(answer.iter_bytes(1000))
+        return [pieces, answer.http_response.num_bytes_downloaded]
+
+
+def streaming_text(client: Any) -> Any:
+    with client.responses.with_streaming_response.create(**INPUT, stream=True) as answer:
+        return ["".join(answer.iter_text()), answer.is_closed]
+
+
+def streaming_parse(client: Any) -> Any:
+    with client.chat.completions.with_streaming_response.create(**QUESTION) as answer:
+        return [answer.parse().model_dump(), json.loads(answer.read())]
+
+
+def streaming_parse_of_a_stream(client: Any) -> Any:
+    with client.chat.completions.with_streaming_response.create(**QUESTION, stream=True) as answer:
+        return [chunk.model_dump() for chunk in answer.parse()]
+
+
+def chat_events(client: Any) -> Any:
+    with client.chat.completions.stream(**QUESTION, response_format=Place) as stream:
+        return [[event.model_dump(warnings=False) for event in stream], stream.get_final_completion()]
+
+
+def response_events(client: Any) -> Any:
+    with client.responses.stream(**INPUT, text_format=Place) as stream:
+        return [[event.model_dump(warnings=False) for event in stream], stream.get_final_response()]
+
+
+def response_tool_events(client: Any) -> Any:
+    with client.responses.stream(**INPUT, tools=[{"type": "function", **FUNCTION}]) as stream:
+        return [event.model_dump(warnings=False) for event in stream]
+
+
+HELPERS = [
+    raw,
+    raw_stream,
+    streaming_lines,
+    streaming_bytes,
+    streaming_bytes_of_a_size,
+    streaming_text,
+    streaming_parse,
+    streaming_parse_of_a_stream,
+    chat_events,
+    response_events,
+    response_tool_events,
+]
+
+
+@pytest.mark.parametrize("helper", HELPERS, ids=lambda helper: helper.__name__)
+def test_helpers_of_the_sync_client(helper: Call, bench: Bench) -> None:
+    """Raw answers and stream helpers give headers, pieces, events and final objects as they were live."""
+
+    def way(call: Call, url: str) -> Any:
+        with openai.OpenAI(api_key=KEY, base_url=url + "/v1") as client:
+            return call(client)
+
+    bench.twice(helper, way, requests=1)
+
+
+async def raw_async(client: Any) -> Any:
+    answer = await client.chat.completions.with_raw_response.create(**QUESTION)
+    return [answer.status_code, answer.request_id, answer.text, answer.parse().model_dump()]
+
+
+async def streaming_async(client: Any) -> Any:
+    create = client.chat.completions.with_streaming_response.create
+    async with create(**QUESTION, stream=True) as answer:
+        return [answer.request_id, [line async for line in answer.iter_lines()]]
+
+
+async def streaming_bytes_async(client: Any) -> Any:
+    create = client.audio.speech.with_streaming_response.create
+    async with create(model="tts", voice="a", input="Hm") as answer:
+        return [piece async for piece in answer.iter_bytes()]
+
+
+async def chat_events_async(client: Any) -> Any:
+    async with client.chat.completions.stream(**QUESTION, response_format=Place) as stream:
+        events = [event.model_dump(warnings=False) async for event in stream]
+        return [events, await stream.get_final_completion()]
+
+
+async def response_events_async(client: Any) -> Any:
+    async with client.responses.stream(**INPUT) as stream:
+        events = [event.model_dump(warnings=False) async for event in stream]
+        return [events, await stream.get_final_response()]
+
+
+@pytest.mark.parametrize(
+    "helper",
+    [raw_async, streaming_async, streaming_bytes_async, chat_events_async, response_events_async],
+    ids=lambda helper: helper.__name__,
+)
+def test_helpers_of_the_async_client(helper: Call, bench: Bench) -> None:
+    """The same with the async client."""
+
+    def way(call: Call, url: str) -> Any:
+        async def main() -> Any:
+            async with openai.AsyncOpenAI(api_key=KEY, base_url=url + "/v1") as client:
+                return await call(client)
+
+        return asyncio.run(main())
+
+    bench.twice(helper, way, requests=1)
+
+
+# Without a recording
+
+
+@pytest.mark.parametrize("way", [sync, asynchronous])
+@pytest.mark.parametrize("name", ["chat", "chat-stream", "responses-stream", "upload"])
+def test_a_miss_ends_the_call_at_once(name: str, way: Way, bench: Bench) -> None:
+    """A call without a recording raises Miss through the SDK, which neither wraps nor retries it."""
+    miss = bench.refused(CALLS[name], way)
+    assert miss.provider == "openai" or name == "upload"  # the path of a file says nothing about the provider
+
+
+@pytest.mark.parametrize("way", [sync, asynchronous])
+@pytest.mark.parametrize("name", ["chat", "chat-stream"])
+def test_a_miss_as_an_answer(name: str, way: Way, bench: Bench) -> None:
+    """With on_miss="respond" the SDK raises its own status error, once, with the words of the miss."""
+    bench.answered(CALLS[name], way, openai.APIStatusError)
