@@ -69,7 +69,7 @@ def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
     bench.twice(everything, sync)
 
 
-@pytest.mark.filterwarnings("ignore:Accessing the 'model_fields' attribute")  # in the SDK's own merging
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK merges with an old API of pydantic
 def test_embeddings_that_go_out_in_parallel(bench: Bench) -> None:
     """More texts than one request takes go out from a pool of threads; each part finds its own recording."""
 

@@ -138,13 +138,15 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         url = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        for method, pattern, function in self.provider.routes:
-            match = pattern.fullmatch(url.path)
-            if match and method == self.command:
-                break
-        else:
-            missing = {"error": {"message": f"nobody answers {self.command} {url.path}"}}
-            self._send(0, Answer([json.dumps(missing).encode()], "application/json", status=404))
+        found = (
+            (function, match)
+            for method, pattern, function in self.provider.routes
+            if method == self.command and (match := pattern.fullmatch(url.path))
+        )
+        function, match = next(found, (None, None))
+        if function is None or match is None:
+            missing = json.dumps({"error": {"message": f"nobody answers {self.command} {url.path}"}}).encode()
+            self._send(0, Answer([missing], "application/json", status=404))
             return
         with self.provider.lock:
             number = len(self.provider.calls) + 1
