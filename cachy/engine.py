@@ -19,7 +19,7 @@ from .notices import in_brief, say_once
 from .policy import Action, decide
 from .recording import Recording, response_of
 from .stores import StoreError
-from .streaming import Decode, Tee, now
+from .streaming import Decode, Tee, now, settle
 
 if TYPE_CHECKING:
     from .providers import Claim
@@ -60,6 +60,7 @@ class Forward:
         if not (200 <= status < 300 or status in _REDIRECTS or status in call.engine.settings.record_status):
             call.drop(f"status {status}")
             return None
+        tally.before_telling(settle)
         head = Response(status=status, headers=headers, http_version=http_version, reason=reason)
         return Tee(head, self._started, decode, call.keep, call.drop)
 

@@ -5,8 +5,11 @@ Nothing here knows an HTTP client: a transport feeds raw pieces in and takes dec
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from threading import Lock
+from weakref import WeakSet
 
 from .exchange import Headers, Response
 from .notices import in_brief, say_once
@@ -32,7 +35,17 @@ def now() -> float:
 class Tee:
     """The copy that is kept of one live answer. None of its methods raises."""
 
-    __slots__ = ("_arrived", "_decode", "_drop", "_head", "_keep", "_pieces", "_size", "_started")
+    __slots__ = (
+        "__weakref__",
+        "_arrived",
+        "_decode",
+        "_drop",
+        "_head",
+        "_keep",
+        "_pieces",
+        "_size",
+        "_started",
+    )
 
     def __init__(
         self, head: Response, started: float, decode: Decode, keep: Keep, drop: Callable[[str], None]
@@ -47,6 +60,8 @@ class Tee:
         self._pieces: list[bytes] = []
         self._arrived: list[float] = []
         self._size = 0
+        with _lock:
+            _open.add(self)
 
     def feed(self, piece: bytes) -> None:
         """One piece of the raw body has arrived."""
@@ -117,6 +132,33 @@ class Tee:
             http_version=head.http_version,
             reason=head.reason,
         )
+
+
+_lock = Lock()
+_open: WeakSet[Tee] = WeakSet()
+"""The answers that have not ended yet, as far as they are still in use."""
+
+
+def settle() -> None:
+    """The program ends: what is still open was left by its consumer, who may have read all that matters.
+
+    Python would close the streams too, but only after it has taken apart what recording needs.
+    """
+    with _lock:
+        still = list(_open)
+    for tee in still:
+        tee.leave()
+
+
+def _after_fork() -> None:
+    """The answers that its parent reads are none of a forked child's."""
+    global _lock, _open
+    _lock = Lock()
+    _open = WeakSet()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def pieces(response: Response) -> list[bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Literal, get_args
@@ -79,6 +79,7 @@ _store = ""
 _summary = False
 _mode_note = ""
 _will_tell = False  # whether the exit line is registered
+_before_telling: Callable[[], None] | None = None
 
 
 def count(outcome: Outcome, *, ms: int = 0, reason: str = "") -> None:
@@ -91,18 +92,30 @@ def count(outcome: Outcome, *, ms: int = 0, reason: str = "") -> None:
 
     Raises KeyError for an outcome that does not exist, nothing else. Safe for threads and forks.
     """
-    global _will_tell
     if reason:
         reason = " ".join(reason.split())[:120]
     with _lock:
         _counter.add(outcome, ms, reason)
-        if not _will_tell:
-            _will_tell = True
-            # A forked child may hold its parent's registration or may have lost it: exactly one, either way.
-            atexit.unregister(_tell)
-            atexit.register(_tell)
+        _register()
     if _run_dir is not None:
         _report(_run_dir, outcome, ms, reason)
+
+
+def before_telling(function: Callable[[], None]) -> None:
+    """Have `function`, which must not raise and may still count calls, run at exit before the line is printed."""
+    global _before_telling
+    with _lock:
+        _before_telling = function
+        _register()
+
+
+def _register() -> None:
+    global _will_tell
+    if not _will_tell:
+        _will_tell = True
+        # A forked child may hold its parent's registration or may have lost it: exactly one, either way.
+        atexit.unregister(_tell)
+        atexit.register(_tell)
 
 
 def stats() -> Stats:
@@ -171,6 +184,8 @@ def _report(folder: str, outcome: str, ms: int, reason: str) -> None:
 
 def _tell() -> None:
     """Print the exit line, if there is anything to tell."""
+    if _before_telling is not None:
+        _before_telling()
     if not _summary or _run_dir is not None or not stats().handled:
         return
     try:

@@ -50,6 +50,18 @@ def test_leaving_early_is_told_from_a_whole_answer(problem: BaseException | None
     assert [clean for _, clean in kept.answers] == [False]
 
 
+def test_an_answer_left_open_is_settled_once() -> None:
+    """At the end of the program, what nobody closed counts as left early; what has ended is not touched again."""
+    left, ended = Kept(), Kept()
+    for kept in (left, ended):
+        kept.tee.feed(b"ab")
+    ended.tee.finish()
+    streaming.settle()
+    left.tee.finish()
+    assert [clean for _, clean in left.answers] == [False]
+    assert [clean for _, clean in ended.answers] == [True]
+
+
 def test_a_broken_connection_is_never_kept() -> None:
     """What broke is dropped with the reason, once."""
     kept = Kept()
