@@ -19,7 +19,7 @@ from .notices import in_brief, say_once
 from .policy import Action, decide
 from .recording import Recording, response_of
 from .stores import StoreError
-from .streaming import Decode, Tee, now, settle
+from .streaming import Decode, Tee, now, settle, undisturbed
 
 if TYPE_CHECKING:
     from .providers import Claim
@@ -85,6 +85,10 @@ class Engine:
 
     def ask(self, request: Request, claim: Claim) -> Replay | Forward:
         """Decide one call. Raises Miss in replay mode when there is no recording; nothing else."""
+        with undisturbed:
+            return self._ask(request, claim)
+
+    def _ask(self, request: Request, claim: Claim) -> Replay | Forward:
         try:
             mode = self.settings.mode
             wanted = canonical(request, claim, self.secret_names)

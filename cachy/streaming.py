@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from threading import Lock
+from threading import Lock, local
 from weakref import WeakSet
 
 from .exchange import Headers, Response
@@ -98,14 +99,18 @@ class Tee:
             self._drop(reason)
 
     def _done(self, clean: bool) -> None:
+        if undisturbed.depth:
+            _later.append((self, clean))
+            return
         keep, self._keep = self._keep, None
         if keep is None:
             return
-        try:
-            keep(self._answer(clean), clean)
-        except Exception as problem:  # noqa: BLE001 - the user's call is worth more than our copy of it
-            say_once(f"this answer could not be recorded ({in_brief(problem)}); the program goes on")
-            self._drop("it could not be recorded")
+        with undisturbed:
+            try:
+                keep(self._answer(clean), clean)
+            except Exception as problem:  # noqa: BLE001 - the user's call is worth more than our copy of it
+                say_once(f"this answer could not be recorded ({in_brief(problem)}); the program goes on")
+                self._drop("it could not be recorded")
 
     def _answer(self, clean: bool) -> Response:
         head = self._head
@@ -134,6 +139,30 @@ class Tee:
         )
 
 
+class _Undisturbed(local):
+    """`with undisturbed:` nothing of this thread is recorded in the middle of the block, but right after it.
+
+    Needed around all that uses the store or a lock of ours: the garbage collector may close forgotten streams at
+    any moment, and closing one records it.
+    """
+
+    depth = 0
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+        while _later and not self.depth:
+            try:
+                tee, clean = _later.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            tee._done(clean)
+
+
+undisturbed = _Undisturbed()
+_later: deque[tuple[Tee, bool]] = deque()
 _lock = Lock()
 _open: WeakSet[Tee] = WeakSet()
 """The answers that have not ended yet, as far as they are still in use."""
@@ -155,6 +184,7 @@ def _after_fork() -> None:
     global _lock, _open
     _lock = Lock()
     _open = WeakSet()
+    _later.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -10,7 +10,7 @@ import atexit
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import RLock
 from typing import Literal, get_args
 
 Outcome = Literal["hit", "recorded", "missed", "bypassed", "escaped"]
@@ -72,7 +72,7 @@ class Counter:
         )
 
 
-_lock = Lock()
+_lock = RLock()  # a stream that the garbage collector closes meanwhile counts itself, on the same thread
 _counter = Counter()
 _run_dir = os.environ.get(RUN_DIR)
 _store = ""
@@ -139,7 +139,7 @@ def configure(store: str, summary: bool, mode_note: str = "") -> None:
 def reset() -> None:
     """Back to the state of a fresh process, the settings of `configure` included."""
     global _lock, _counter, _run_dir, _will_tell
-    _lock = Lock()
+    _lock = RLock()
     _counter = Counter()
     _run_dir = os.environ.get(RUN_DIR)
     _will_tell = False
@@ -199,7 +199,7 @@ def _tell() -> None:
 def _after_fork() -> None:
     """A forked child starts from zero, with a lock that nobody holds, and the settings of its parent."""
     global _lock, _counter, _will_tell
-    _lock = Lock()
+    _lock = RLock()
     _counter = Counter()
     _will_tell = False
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
 from typing import Any
 
+import pytest
 from environments import clean
+
+from cachy.stores import jsonl
 
 PROGRAM = """
 import sys, httpx
@@ -55,3 +59,35 @@ def test_a_stream_still_open_at_exit(server: Any, store: Any, tmp_path: Any) -> 
         assert "before the end of the stream" in done.stderr
     assert [call.path for call in server.calls].count("/v1/chat/completions") == 1
     release.set()
+
+
+def test_the_garbage_collector_may_come_in_the_middle_of_a_write(
+    lib: Any, server: Any, using: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that is closed by the collector while another one is recorded is recorded after it."""
+
+    def stream(handler: Any) -> None:
+        handler.head(content_type="text/event-stream", transfer_encoding="chunked")
+        handler.chunk(b'data: {"choices":[]}\n\ndata: [DONE]\n\n')
+        handler.end()
+
+    url = server.on("/v1/chat/completions", stream)
+    kept: list[Any] = []
+
+    def leave_and_write(fd: int, data: bytes) -> None:
+        kept.clear()
+        gc.collect()
+        write(fd, data)
+
+    write = jsonl._write
+    monkeypatch.setattr(jsonl, "_write", leave_and_write)
+    with using(), lib.Client() as client:
+        response = client.send(client.build_request("POST", url, json={}), stream=True)
+        pieces = response.iter_raw()
+        next(pieces)
+        kept += [response, pieces]
+        del response, pieces
+        client.get(server.url + "/other")
+        assert len(store.read_bytes().splitlines()) == 2
+        assert client.post(url, json={}).text.endswith("[DONE]\n\n")
+    assert len(server.calls) == 2
