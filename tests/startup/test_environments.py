@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from environments import executable, site_packages
 
-from .conftest import Child, executable, site_packages
+from .conftest import Child
 
 pytestmark = pytest.mark.slow
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX only")

@@ -12,12 +12,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from environments import TREE, checked, clean, executable, make_venv, site_packages, uv
 from installed import copy
 from packaging.requirements import Requirement
 
 import cachy
 
-from .conftest import TREE, Child, checked, clean, executable, make_venv, site_packages, uv
+from .conftest import Child
 
 pytestmark = pytest.mark.slow
 

@@ -103,9 +103,9 @@ def test_the_facts_are_attributes() -> None:
 
 
 def test_nothing_like_it() -> None:
-    """Recordings of other paths are no help; the message says so and names the store."""
+    """Other questions at other paths are no help; the message says so and names the store."""
     record(question("a"), store="x.jsonl")
-    found = miss(question("a"), url=f"{HOST}/v1/responses", store="x.jsonl")
+    found = miss(question("b"), url=f"{HOST}/v1/responses", store="x.jsonl")
     assert str(found).startswith("nothing like it is recorded in x.jsonl (mode replay, nothing was sent)\n")
     assert found.nearest is None
 

@@ -393,7 +393,7 @@ def test_without_a_working_directory(user: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "getcwd", gone)
     found = settings.load(environ={"CACHY_STORE": "x.jsonl"}, consent=True)
     assert found.store == str(user / "cache" / "cachy.jsonl")
-    assert "store must be a full path here" in found.warnings[0]
+    assert "store must be a full path" in found.warnings[0]
 
 
 # Handing on to a child of cachy-run
