@@ -57,8 +57,8 @@ def make_venv(place: Path, python: str = sys.executable) -> Path:
 def install(venv: Path, *what: str | Path) -> None:
     """Install into an environment without its dependencies, by the quickest tool there is."""
     if tool := uv():
-        checked(
-            *tool, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", executable(venv), *what
-        )
+        # Copies, so that a test which spoils a file does not spoil uv's cache, from which it may be linked.
+        words = [*tool, "pip", "install", "--quiet", "--offline", "--no-deps", "--link-mode", "copy"]
+        checked(*words, "--python", executable(venv), *what)
     else:
         checked(executable(venv), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", *what)

@@ -165,8 +165,10 @@ def test_a_deleted_working_directory(
     """A program may start in a folder that is gone; only a setting that is relative to it is lost."""
     gone = tmp_path / "gone"
     gone.mkdir()
-    leave = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.argv[1], [sys.argv[1], '-c', sys.argv[2]])"
-    done = child(sys.executable, "-c", leave, complete, IMPORT, cwd=gone, **settings)
+    program = tmp_path / "program.py"  # not -c: without us, too, it fails there on 3.13.0 (the path holds "")
+    program.write_text(IMPORT)
+    leave = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.argv[1], sys.argv[1:])"
+    done = child(sys.executable, "-c", leave, complete, program, cwd=gone, **settings)
     assert (done.returncode, done.stdout) == (7, f"{covered}\n")
     assert told in done.stderr
     assert done.stderr.count("\n") == bool(told)
