@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .api import bypass, disable, enable, stats, using
     from .errors import Miss
     from .pycachy import cachy, disable_cachy, doms, enable_cachy, no_cachy
+    from .repeats import variant
     from .tally import Stats
     from .transports.httpx import AsyncTransport, Transport
 
@@ -27,6 +28,7 @@ __all__ = [
     "no_cachy",
     "stats",
     "using",
+    "variant",
 ]
 
 __version__ = "0.1.0"
@@ -46,6 +48,7 @@ _HOMES = {
     "no_cachy": "pycachy",
     "stats": "api",
     "using": "api",
+    "variant": "repeats",
 }
 
 

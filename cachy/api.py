@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from . import session, tally, transports
 
-Mode = Literal["auto", "replay", "record", "off"]
+Mode = Literal["auto", "replay", "record", "verify", "off"]
 Hosts = Iterable[str] | Mapping[str, str | Mapping[str, str]]
 
 
@@ -23,6 +23,9 @@ def enable(
     *,
     store: str | os.PathLike[str] | None = None,
     hosts: Hosts | None = None,
+    repeats: Literal["same", "sequence", "cycle"] | None = None,
+    ttl: str | Mapping[str, str] | None = None,
+    replay_listings: bool | None = None,
     redact: Iterable[str] | None = None,
     keep_headers: Iterable[str] | None = None,
     record_status: Iterable[int] | None = None,
@@ -34,10 +37,16 @@ def enable(
 
     Args:
         mode: `auto` (replay, else call and record), `replay` (never call; a call without a recording raises
-            `Miss`), `record` (always call, replace the recording) or `off`.
+            `Miss`), `record` (always call, replace the recording), `verify` (always call, compare with the
+            recording, write nothing) or `off`.
         store: path or URL of the recordings; relative to the working directory.
         hosts: more hosts beside the providers that cachy knows: `["api.example.com", "localhost:*"]` or
             `{"localhost:8000": "openai", "gw.corp": {"provider": "openai", "as": "api.openai.com"}}`.
+        repeats: `same` (the same request has the same answer), `sequence` (the n-th identical request of a run has
+            the n-th recorded answer; beyond the last it is a miss), or `cycle` (there `replay` starts over).
+        ttl: how long recordings are good for, `"30d"`, or by path, host or provider: `{"*": "30d", "openai": "7d"}`.
+            An older one is called again in `auto`; `replay` uses it with a warning.
+        replay_listings: whether `auto` replays listings (files, batches, ...) too, which other calls change.
         redact: more names of headers, query parameters and body fields that hold secrets.
         keep_headers: more response headers to record.
         record_status: HTTP status codes to record beyond 2xx.
@@ -64,6 +73,9 @@ def using(
     *,
     store: str | os.PathLike[str] | None = None,
     hosts: Hosts | None = None,
+    repeats: Literal["same", "sequence", "cycle"] | None = None,
+    ttl: str | Mapping[str, str] | None = None,
+    replay_listings: bool | None = None,
     redact: Iterable[str] | None = None,
     keep_headers: Iterable[str] | None = None,
     record_status: Iterable[int] | None = None,

@@ -1,25 +1,27 @@
-"""The way of one call: provider, canonical request, key, store, decision; and, after a live call, the recording.
+"""The way of one call: provider, canonical request, key, store, decision.
 
-A transport asks `Engine.ask` and gets a `Replay`, or a `Forward` with which it makes the call itself. The engine
-does no network I/O, knows no HTTP client, and raises nothing but `Miss`.
+A transport asks `Engine.ask` and gets a `Replay`, a `Forward` with which it makes the call itself (see
+`cachy.calls`), or a `Wait`. The engine does no network I/O, knows no HTTP client, and raises nothing but `Miss`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from . import redact, tally
+from . import repeats, tally
+from .calls import Forward, Recorder, Verifier, write
 from .errors import Miss
-from .exchange import Headers, Request, Response
+from .exchange import Request, Response
+from .flights import Flight, Flights
 from .keys import Canonical, canonical
 from .notices import in_brief, say_once
-from .policy import Action, decide
-from .recording import Recording, response_of
+from .policy import Action, Found, age, decide, time_to_live
+from .recording import recorded_at, response_of
 from .stores import StoreError
-from .streaming import Decode, Tee, now, settle, undisturbed
+from .streaming import undisturbed
 
 if TYPE_CHECKING:
     from .providers import Claim
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
 Watch = Callable[[str, str, Request], None]
 """Called with the outcome, the key and the request."""
 
-_REDIRECTS = frozenset((301, 302, 303, 307, 308))
-_utc_now = datetime.now  # copied: see streaming._clock
+_utc = time.time  # copied: see streaming._clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +40,15 @@ class Replay:
 
     response: Response
     pace: float
+    at_end: Callable[[], None] | None = None
+    """Call this when all pieces of a partial answer have been handed out and more is wanted; it raises Miss."""
 
 
-class Forward:
-    """Make the call. `answered` says what to do with the answer."""
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The same request is under way: wait until it has landed, a second at most, and ask again."""
 
-    __slots__ = ("_call", "_started")
-
-    def __init__(self, call: _Call | None) -> None:
-        self._call = call
-        self._started = now()
-
-    def answered(
-        self, status: int, headers: Headers, decode: Decode, http_version: str = "HTTP/1.1", reason: str = ""
-    ) -> Tee | None:
-        """The head of the answer has arrived: a `Tee` to feed its raw body into, or None when it is not recorded."""
-        call = self._call
-        if call is None:
-            return None
-        if not (200 <= status < 300 or status in _REDIRECTS or status in call.engine.settings.record_status):
-            call.drop(f"status {status}")
-            return None
-        tally.before_telling(settle)
-        head = Response(status=status, headers=headers, http_version=http_version, reason=reason)
-        return Tee(head, self._started, decode, call.keep, call.drop)
-
-    def failed(self) -> None:
-        """The call raised before an answer arrived."""
-        if self._call is not None:
-            self._call.drop("the call failed")
+    flight: Flight
 
 
 class Engine:
@@ -77,23 +58,31 @@ class Engine:
         """`watch` is told of every decision: `hit`, `recorded` (it is going to be called) or `missed`."""
         self.settings = settings
         self.store = store
+        self.flights = Flights()
+        self.turns = repeats.Turns()
+        self._counts_turns = settings.repeats != "same"
         self._watch = watch
         self._inspected = False
         self.secret_names = frozenset(name.lower() for name in settings.redact)
         """What the settings add to the names of secrets, in lower case."""
-        self._kept = frozenset(name.lower() for name in settings.keep_headers)
+        self.kept_headers = frozenset(name.lower() for name in settings.keep_headers)
+        """What the settings add to the response headers that are recorded, in lower case."""
 
-    def ask(self, request: Request, claim: Claim) -> Replay | Forward:
+    def ask(self, request: Request, claim: Claim) -> Replay | Forward | Wait:
         """Decide one call. Raises Miss in replay mode when there is no recording; nothing else."""
         with undisturbed:
             return self._ask(request, claim)
 
-    def _ask(self, request: Request, claim: Claim) -> Replay | Forward:
+    def _ask(self, request: Request, claim: Claim) -> Replay | Forward | Wait:
+        turn: tuple[str, int] | None = None
         try:
             mode = self.settings.mode
-            wanted = canonical(request, claim, self.secret_names)
-            found = self._look_up(wanted.key) if mode in ("auto", "replay") else None
-            if found is None:
+            reads = mode != "record"
+            wanted = repeats.of_variant(canonical(request, claim, self.secret_names))
+            if self._counts_turns:
+                wanted, turn = self._turned(wanted)
+            recorded = self.recorded(wanted.key) if reads else None
+            if recorded is None:
                 # Only now, as nothing of the kind is ever recorded: a hit need not ask.
                 reason = claim.provider.skip(request)
                 if reason:
@@ -101,10 +90,19 @@ class Engine:
                     return Replay(_not_sent(reason), 0.0) if mode == "replay" else Forward(None)
                 # From here on the request may be stored or shown, so its body is redacted first.
                 bare, wanted = wanted, wanted.redacted(self.secret_names)
-                if mode in ("auto", "replay"):
-                    found = self._look_up(wanted.key) if wanted is not bare else None
-                    found = found or (self._adopt(request, claim, wanted) if self.store.legacy else None)
-            action = decide(mode, found=found is not None, changes_state=_changes_state(request))
+                if reads:
+                    recorded = self.recorded(wanted.key) if wanted is not bare else None
+                    recorded = recorded or (
+                        self._adopt(request, claim, wanted) if self.store.legacy else None
+                    )
+            found = self._judge(recorded, wanted.key, request, claim)
+            must_go_out = mode == "auto" and found is Found.WHOLE and self._must_go_out(request, claim)
+            action = decide(mode, found, must_go_out=must_go_out)
+            flight = None
+            if action is Action.RECORD and mode == "auto" and not turn and not must_go_out:
+                flight, leads = self.flights.board(wanted.key)
+                if flight is not None and not leads:
+                    return Wait(flight)
             if self._watch:
                 outcome = {Action.REPLAY: "hit", Action.REFUSE: "missed"}.get(action, "recorded")
                 self._watch(outcome, wanted.key, request)
@@ -117,18 +115,27 @@ class Engine:
             unusable = isinstance(problem, StoreError)
             tally.count("bypassed", reason="the store cannot be used" if unusable else "an error of cachy")
             return Forward(None)
-        if action is Action.REPLAY and found is not None:
-            tally.count("hit", ms=found.ms)
-            return Replay(found, self.settings.pace)
+        if action is Action.REPLAY and recorded is not None:
+            tally.count("hit", ms=recorded.ms)
+            if found is Found.PARTIAL:
+                return Replay(recorded, self.settings.pace, self._at_end(request, claim, wanted))
+            return Replay(recorded, self.settings.pace)
         if action is Action.REFUSE:
             tally.count("missed")
             miss = self._refusal(request, claim, wanted)
             if self.settings.on_miss == "respond":
                 return Replay(_error(str(miss)), 0.0)
             raise miss
-        return Forward(_Call(self, request, claim, wanted) if action is Action.RECORD else None)
+        if action is Action.VERIFY and recorded is not None:
+            return Forward(Verifier(request, claim, wanted.key, recorded))
+        if mode == "verify":
+            tally.count("bypassed", reason="not verified: it has no recording")
+        return Forward(
+            Recorder(self, request, claim, wanted, turn, flight) if action is Action.RECORD else None
+        )
 
-    def _look_up(self, key: str) -> Response | None:
+    def recorded(self, key: str) -> Response | None:
+        """The answer that is recorded under `key`, whole or partial, or None. Raises StoreError."""
         line = self.store.get(key)
         if not self._inspected:
             self._inspected = True
@@ -141,6 +148,50 @@ class Engine:
         except ValueError as problem:
             say_once(f"recording {key[:8]} in {self.store.url} is damaged and is ignored ({problem})")
             return None
+
+    def _judge(self, recorded: Response | None, key: str, request: Request, claim: Claim) -> Found:
+        if recorded is None:
+            return Found.NOTHING
+        if recorded.partial:
+            return Found.PARTIAL
+        if self.settings.ttl and self._has_expired(key, request, claim):
+            return Found.EXPIRED
+        return Found.WHOLE
+
+    def _has_expired(self, key: str, request: Request, claim: Claim) -> bool:
+        path = request.split().path
+        seconds = time_to_live(self.settings.ttl, claim.provider.name, claim.host, path)
+        line = self.store.get(key) if seconds is not None else None
+        if seconds is None or line is None or age(recorded_at(line), _utc()) <= seconds:
+            return False
+        if self.settings.mode == "replay":
+            say_once(
+                f"replayed answers are older than their ttl ({claim.host}{path}); CACHY=record renews them"
+            )
+        return True
+
+    def _turned(self, wanted: Canonical) -> tuple[Canonical, tuple[str, int]]:
+        """The request as it is asked for the n-th time in this run."""
+        question = wanted.key
+        turn = self.turns.take(question)
+        if self.settings.repeats == "cycle" and self.settings.mode == "replay" and turn > 1:
+            turn = self.turns.wrapped(question, turn, self._has_turn(wanted))
+        return repeats.of_turn(wanted, turn), (question, turn)
+
+    def _has_turn(self, wanted: Canonical) -> Callable[[int], bool]:
+        def has(turn: int) -> bool:
+            asked = repeats.of_turn(wanted, turn)
+            return any(self.recorded(form.key) for form in (asked, asked.redacted(self.secret_names)))
+
+        return has
+
+    def _must_go_out(self, request: Request, claim: Claim) -> bool:
+        """Whether an answer of before would be wrong in a run that may call."""
+        if request.method == "DELETE":
+            return True
+        if request.method == "GET":
+            return not self.settings.replay_listings and claim.provider.lists(request)
+        return "cancel" in request.url and request.split().path.rstrip("/").endswith(("/cancel", ":cancel"))
 
     def _adopt(self, request: Request, claim: Claim, wanted: Canonical) -> Response | None:
         """Find what pycachy recorded, by its own keys, and record it under ours."""
@@ -158,71 +209,22 @@ class Engine:
             if not well and self.settings.mode != "replay":
                 # pycachy 0.0.22 froze errors (a 401 of a dummy key); only a run that may not call serves them.
                 continue
-            if self.settings.mode != "replay" and well:
-                self.record(request, claim, wanted, response)
+            if self.settings.mode == "auto":
+                write(self, request, claim, wanted, response)
             return response
         return None
 
-    def record(self, request: Request, claim: Claim, wanted: Canonical, response: Response) -> None:
-        """Write the recording. Raises StoreError."""
-        provider = claim.provider
-        known = redact.secrets_of(request.headers, request.url, provider.secret_headers | self.secret_names)
-        body = redact.mask_bytes(response.body, known)
-        recording = Recording(
-            key=wanted.key,
-            at=_utc_now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            provider=provider.name,
-            request=wanted.data(),
-            response=Response(
-                status=response.status,
-                headers=redact.answer_headers(response.headers, self._kept, known),
-                body=body,
-                chunks=response.chunks,
-                ms=response.ms,
-                http_version=response.http_version,
-                reason=response.reason,
-            ),
-        )
-        self.store.put(recording.key, recording.to_line())
+    def _at_end(self, request: Request, claim: Claim, wanted: Canonical) -> Callable[[], None]:
+        def refuse() -> None:
+            tally.count("missed")
+            raise self._refusal(request, claim, wanted)
+
+        return refuse
 
     def _refusal(self, request: Request, claim: Claim, wanted: Canonical | None, problem: str = "") -> Miss:
         from .explain import explain
 
         return explain(self, request, claim, wanted, problem)
-
-
-class _Call:
-    """One live call that is to be recorded."""
-
-    __slots__ = ("claim", "engine", "request", "wanted")
-
-    def __init__(self, engine: Engine, request: Request, claim: Claim, wanted: Canonical) -> None:
-        self.engine = engine
-        self.request = request
-        self.claim = claim
-        self.wanted = wanted
-
-    def keep(self, response: Response, clean: bool) -> None:
-        reason = self.claim.provider.finished(self.request, response, clean)
-        if reason:
-            self.drop(reason)
-            return
-        try:
-            self.engine.record(self.request, self.claim, self.wanted, response)
-        except StoreError as problem:
-            say_once(str(problem))
-            self.drop("the store could not be written")
-            return
-        tally.count("recorded", ms=response.ms)
-
-    def drop(self, reason: str) -> None:
-        tally.count("bypassed", reason=reason)
-
-
-def _changes_state(request: Request) -> bool:
-    if request.method == "DELETE":
-        return True
-    return "cancel" in request.url and request.split().path.rstrip("/").endswith(("/cancel", ":cancel"))
 
 
 def _not_sent(reason: str) -> Response:

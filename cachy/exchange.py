@@ -125,6 +125,8 @@ class Response:
     ms: int = 0
     http_version: str = "HTTP/1.1"
     reason: str = ""
+    partial: bool = False
+    """Whether this is only as much as a consumer read that left before the end."""
 
     def header(self, name: str, default: str = "") -> str:
         """The first header called `name` (lower case), or `default`."""

@@ -54,7 +54,9 @@ def explain(
         differences = tuple(lines)
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         first = f"{shown} not as in recording {nearest.key[:8]}"
-        if not names:  # made by a cachy with other rules of redaction or of keys
+        if wanted and nearest.key == wanted.key:  # a partial one
+            first = f"recording {nearest.key[:8]} ends here, because whoever recorded it read no further"
+        elif not names:  # made by a cachy with other rules of redaction or of keys
             first = f"recording {nearest.key[:8]} has the same request under another key"
     elif problem:
         first = f"the recordings could not be searched ({problem})"

@@ -8,13 +8,15 @@ where it can be read without parsing the request):
      "response":{"status":200,"ms":812,"headers":[["content-type","application/json"]],"text":"..."}}
 
 `response` holds `text` (UTF-8) or `base64`; `chunks` ([ms, length] pairs) when the body came in several pieces;
-`http` when the protocol was not HTTP/1.1; `reason` when the server said its own.
+`http` when the protocol was not HTTP/1.1; `reason` when the server said its own; `partial` when the consumer left and
+this is only the beginning of the answer.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,6 +28,7 @@ KEY_AT = slice(8, 40)
 """Where the 32 hex digits of the key stand in a line of ours."""
 
 _ANSWER = b',"response":{'
+_AT = re.compile(rb'\{"key":"[0-9a-f]+","v":\d+,"at":"([^"]*)"')
 _REMEMBERED = 64 * 1024  # bytes of a line up to which its parsed answer is remembered
 _decode = json.JSONDecoder().decode
 
@@ -76,6 +79,14 @@ def response_of(line: bytes) -> Response:
     return _response_again(line) if len(line) < _REMEMBERED else _response_of(line)
 
 
+def recorded_at(line: bytes) -> str:
+    """When a line was recorded: its `at`. Raises ValueError."""
+    found = _AT.match(line)
+    if found is None:
+        raise ValueError("not a recording: no time")
+    return found[1].decode()
+
+
 @lru_cache(maxsize=64)
 def _response_again(line: bytes) -> Response:
     # Test suites, notebooks and loops ask the same again and again.
@@ -99,6 +110,8 @@ def _answer_to_json(response: Response) -> dict[str, Any]:
         answer["http"] = response.http_version
     if response.reason:
         answer["reason"] = response.reason
+    if response.partial:
+        answer["partial"] = True
     answer["headers"] = [list(pair) for pair in response.headers]
     if len(response.chunks) > 1:
         answer["chunks"] = [list(chunk) for chunk in response.chunks]
@@ -119,4 +132,5 @@ def _answer_from_json(answer: dict[str, Any]) -> Response:
         answer.get("ms", 0),
         answer.get("http", "HTTP/1.1"),
         answer.get("reason", ""),
+        answer.get("partial", False),
     )

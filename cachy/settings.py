@@ -18,11 +18,11 @@ from typing import Any
 
 from . import trust
 from ._bootstrap import OFF, ON, find_project
-from .values import MODES, READERS, HostRule, hosts_as_text
+from .values import MODES, READERS, HostRule, TtlRule, as_text
 
 __all__ = ["MODES", "HostRule", "Settings", "find_project", "load", "to_environ"]
 
-_LATER = ("ignore", "repeats", "ttl")  # names of the design that this version does not have yet
+_LATER = ("ignore",)  # names of the design that this version does not have yet
 _FROM_PARENT = "CACHY_SETTLED"  # JSON: what the parent process (cachy-run) found in files, and the defaults
 _INSIDE = "a path inside the project (set CACHY_STORE for any other)"
 _OURS = ("CACHY_RUN_DIR", "CACHY_LOG", _FROM_PARENT)  # variables that are no settings
@@ -40,6 +40,12 @@ class Settings:
     store: str = ""
     """An absolute path, or a URL."""
     hosts: tuple[HostRule, ...] = ()
+    repeats: str = "same"
+    """Whether the n-th identical request of a run has an answer of its own: `sequence`, or `cycle`, which starts over
+    with the first one after the last one recorded."""
+    ttl: tuple[TtlRule, ...] = ()
+    replay_listings: bool = False
+    """Whether `auto` replays listings too (files, batches, ...), which other calls change."""
     redact: tuple[str, ...] = ()
     keep_headers: tuple[str, ...] = ()
     record_status: frozenset[int] = frozenset()
@@ -162,7 +168,7 @@ def to_environ(settings: Settings) -> dict[str, str]:
     for name in READERS:
         if name == "enabled" or (name == "mode" and settings.mode_is_from_ci):
             continue  # the child will see for itself that CI is set
-        value = _as_text(getattr(settings, name.replace("-", "_")))
+        value = as_text(getattr(settings, name.replace("-", "_")))
         if settings.origins.get(name, "").startswith(("environment ", "argument ", "block ")):
             variables[_variable(name)] = value
         else:
@@ -172,17 +178,6 @@ def to_environ(settings: Settings) -> dict[str, str]:
 
 def _variable(name: str) -> str:
     return f"CACHY_{name.upper().replace('-', '_')}"
-
-
-def _as_text(value: Any) -> str:
-    """The text that the reader of a setting reads back."""
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, frozenset):
-        return ",".join(str(item) for item in sorted(value))
-    if isinstance(value, tuple):
-        return hosts_as_text(value) if value and isinstance(value[0], HostRule) else ",".join(value)
-    return str(value)
 
 
 def _working_directory() -> str | None:

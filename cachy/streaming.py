@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock, local
+from typing import Protocol
 from weakref import WeakSet
 
 from .exchange import Headers, Response
@@ -24,8 +25,18 @@ _clock = time.perf_counter
 Decode = Callable[[Headers, list[bytes]], Iterable[tuple[int, bytes]]]
 """Undo the content-encoding: from headers and raw pieces to (index of the raw piece, decoded piece)."""
 
-Keep = Callable[[Response, bool], None]
-"""Takes the finished answer, and whether it was read to its end (False: the consumer left early)."""
+
+class Call(Protocol):
+    """What is interested in the answer of a live call. After `keep` or `drop`, one of which comes once, it is over."""
+
+    def moved(self) -> None:
+        """A piece of the answer has arrived."""
+
+    def keep(self, response: Response, clean: bool) -> None:
+        """The answer; `clean`: it was read to its end (False: the consumer left early). May raise."""
+
+    def drop(self, reason: str) -> None:
+        """There is no answer to keep, for this reason."""
 
 
 def now() -> float:
@@ -39,25 +50,20 @@ class Tee:
     __slots__ = (
         "__weakref__",
         "_arrived",
+        "_call",
         "_decode",
-        "_drop",
         "_head",
-        "_keep",
         "_pieces",
         "_size",
         "_started",
     )
 
-    def __init__(
-        self, head: Response, started: float, decode: Decode, keep: Keep, drop: Callable[[str], None]
-    ) -> None:
-        """`head` is the answer without its body; `started` the time of the request on the clock of `now`;
-        `keep` is called once with the whole answer, or else `drop` once with the reason why there is none."""
+    def __init__(self, head: Response, started: float, decode: Decode, call: Call) -> None:
+        """`head` is the answer without its body; `started` the time of the request on the clock of `now`."""
         self._head = head
         self._started = started
         self._decode = decode
-        self._keep: Keep | None = keep
-        self._drop = drop
+        self._call: Call | None = call
         self._pieces: list[bytes] = []
         self._arrived: list[float] = []
         self._size = 0
@@ -66,8 +72,9 @@ class Tee:
 
     def feed(self, piece: bytes) -> None:
         """One piece of the raw body has arrived."""
-        if self._keep is None:
+        if self._call is None:
             return
+        self._call.moved()
         self._size += len(piece)
         if self._size > LARGEST:
             self._give_up(f"the answer is larger than {LARGEST // 2**20} MiB")
@@ -93,24 +100,24 @@ class Tee:
             self.leave()
 
     def _give_up(self, reason: str) -> None:
-        if self._keep is not None:
-            self._keep = None
+        call, self._call = self._call, None
+        if call is not None:
             self._pieces.clear()
-            self._drop(reason)
+            call.drop(reason)
 
     def _done(self, clean: bool) -> None:
         if undisturbed.depth:
             _later.append((self, clean))
             return
-        keep, self._keep = self._keep, None
-        if keep is None:
+        call, self._call = self._call, None
+        if call is None:
             return
         with undisturbed:
             try:
-                keep(self._answer(clean), clean)
+                call.keep(self._answer(clean), clean)
             except Exception as problem:  # noqa: BLE001 - the user's call is worth more than our copy of it
                 say_once(f"this answer could not be recorded ({in_brief(problem)}); the program goes on")
-                self._drop("it could not be recorded")
+                call.drop("it could not be recorded")
 
     def _answer(self, clean: bool) -> Response:
         head = self._head

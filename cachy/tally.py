@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Literal, get_args
 
-Outcome = Literal["hit", "recorded", "missed", "bypassed", "escaped"]
+Outcome = Literal["hit", "recorded", "missed", "bypassed", "escaped", "verified", "drifted"]
 
 RUN_DIR = "CACHY_RUN_DIR"
 """The variable with which `cachy-run` asks for the counts of its children."""
@@ -31,13 +31,24 @@ class Stats:
     missed: int = 0
     bypassed: int = 0
     escaped: int = 0
+    verified: int = 0
+    drifted: int = 0
     saved_ms: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
 
     @property
     def handled(self) -> int:
         """Number of calls that were counted at all."""
-        return self.hits + self.recorded + self.missed + self.bypassed + self.escaped
+        calls = (
+            self.hits,
+            self.recorded,
+            self.missed,
+            self.bypassed,
+            self.escaped,
+            self.verified,
+            self.drifted,
+        )
+        return sum(calls)
 
 
 class Counter:
@@ -67,6 +78,8 @@ class Counter:
             calls["missed"],
             calls["bypassed"],
             calls["escaped"],
+            calls["verified"],
+            calls["drifted"],
             self._saved_ms,
             dict(self._reasons),
         )

@@ -13,7 +13,7 @@ from typing import Any
 from ._bootstrap import OFF
 
 _HOSTS = 'a list of hosts, or a table such as {"localhost:8000" = "openai"}'
-MODES = ("auto", "replay", "record", "off")
+MODES = ("auto", "replay", "record", "verify", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,14 @@ class HostRule:
     pattern: str
     provider: str | None = None
     alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TtlRule:
+    """How many seconds an answer is good for, of a path and all below it, a host, a provider, or everything (`*`)."""
+
+    pattern: str
+    seconds: float
 
 
 def boolean(value: Any) -> bool:
@@ -146,11 +154,61 @@ def _items(value: Any, wanted: str) -> list[str]:
     raise ValueError(wanted)
 
 
+_TTL = 'a time such as "30d", "12h", "15m" or "90s", or a table such as {"*" = "30d", "/v1/models" = "1d"}'
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def ttl(value: Any) -> tuple[TtlRule, ...]:
+    if isinstance(value, Mapping):
+        return tuple(_ttl_rule(str(pattern), duration) for pattern, duration in value.items())
+    if not isinstance(value, str):
+        raise ValueError(_TTL)
+    rules = []
+    for item in _items(value, _TTL):  # CACHY_TTL=30d or CACHY_TTL=*=30d,/v1/models=1d
+        pattern, found, duration = item.rpartition("=")
+        rules.append(_ttl_rule(pattern if found else "*", duration))
+    return tuple(rules)
+
+
+def _ttl_rule(pattern: str, duration: Any) -> TtlRule:
+    text = duration.strip().lower() if isinstance(duration, str) else ""
+    pattern = pattern.strip()
+    if not pattern.startswith("/"):  # paths are case-sensitive, hosts and providers are not
+        pattern = pattern.lower()
+    try:
+        seconds = float(text[:-1]) * _UNITS[text[-1:]]
+    except (KeyError, ValueError):
+        raise ValueError(_TTL) from None
+    if not pattern or set(pattern) & set(",= ") or not 0 <= seconds < 1e11:
+        raise ValueError(_TTL)
+    return TtlRule(pattern, seconds)
+
+
+def as_text(value: Any) -> str:
+    """The text form of a setting, which its reader reads back."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, frozenset):
+        return ",".join(str(item) for item in sorted(value))
+    if isinstance(value, tuple):
+        if value and isinstance(value[0], HostRule):
+            return hosts_as_text(value)
+        if value and isinstance(value[0], TtlRule):
+            return ",".join(f"{rule.pattern}={rule.seconds:.15g}s" for rule in value)
+        return ",".join(value)
+    return str(value)
+
+
 READERS: Mapping[str, Callable[[Any], Any]] = {
     "enabled": boolean,
     "mode": one_of(*MODES),
     "store": text,
     "hosts": hosts,
+    "repeats": one_of("same", "sequence", "cycle"),
+    "ttl": ttl,
+    "replay-listings": boolean,
     "redact": names,
     "keep-headers": names,
     "record-status": statuses,

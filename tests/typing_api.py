@@ -25,6 +25,7 @@ from cachy import (
     no_cachy,
     stats,
     using,
+    variant,
 )
 
 
@@ -36,7 +37,11 @@ def the_python_api(path: Path, folder: os.PathLike[str]) -> None:
     enable(mode="record", store="cachy.jsonl", on_miss="respond", pace="recorded", summary=False)
     enable(hosts={"localhost:8000": "openai"}, pace=0.5)
     enable(hosts={"gw.corp": {"provider": "openai", "as": "api.openai.com"}}, store=folder)
+    enable("verify", repeats="sequence", ttl="30d", replay_listings=True)
+    enable(repeats="cycle", ttl={"*": "30d", "/v1/models": "1d"})
     assert_type(disable(), None)
+    with variant("trial-2") as nothing:
+        assert_type(nothing, None)
     with using(
         "auto", store=path, hosts=["a"], redact=["b"], keep_headers=["c"], record_status=[404]
     ) as nothing:
@@ -49,6 +54,7 @@ def the_python_api(path: Path, folder: os.PathLike[str]) -> None:
 def wrong_settings() -> None:
     enable("sometimes")  # type: ignore[arg-type]
     enable(pace="fast")  # type: ignore[arg-type]
+    enable(repeats="often")  # type: ignore[arg-type]
     enable(on_miss="shrug")  # type: ignore[arg-type]
     enable(hosts=3)  # type: ignore[arg-type]
     enable("auto", "cachy.jsonl")  # type: ignore[call-arg]

@@ -8,7 +8,7 @@ import os
 import sys
 
 OFF = ("0", "off", "false", "no")
-ON = ("1", "on", "true", "yes", "auto", "replay", "record")
+ON = ("1", "on", "true", "yes", "auto", "replay", "record", "verify")
 
 # What start() found, for those who read the settings later:
 # None: not active; "environment": CACHY asked for it; "project": a pyproject.toml may ask for it.
@@ -73,7 +73,7 @@ def _decide() -> None:
         door = "environment"
     elif wish:
         shown = wish[:40] if wish.isprintable() else ascii(wish[:40])
-        _say(f"CACHY={shown} is not understood; use 1, 0, auto, replay, record")
+        _say(f"CACHY={shown} is not understood; use 1, 0, auto, replay, record, verify")
     elif cwd is not None and not sys.flags.ignore_environment:  # -E or -I: nothing from around the program
         project = find_project(cwd)
         path = os.path.join(project, "pyproject.toml") if project else ""

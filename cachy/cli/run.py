@@ -16,6 +16,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..values import MODES
+
 if TYPE_CHECKING:
     from ..settings import Settings
 
@@ -110,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--mode", choices=("auto", "replay", "record", "off"), help="auto; in CI replay")
+    parser.add_argument("--mode", choices=MODES, help="auto; in CI replay")
     parser.add_argument("--store", help="path or URL of the recordings")
     parser.add_argument(
         "--no-summary", dest="summary", action="store_const", const=False, help="no line at exit"

@@ -12,7 +12,7 @@ from .. import settings
 from .. import trust as trusted
 from ..notices import printable
 from ..report import terminal
-from ..values import READERS, hosts_as_text
+from ..values import READERS, as_text
 
 _TABLE = """
 [tool.cachy]
@@ -92,8 +92,8 @@ def _plain(name: str, value: Any) -> Any:
     """A value as JSON has it, without the password of a URL."""
     if name == "store" and "://" in value:
         return terminal.place(value)
-    if name == "hosts":
-        return [item for item in hosts_as_text(value).split(",") if item]
+    if name in ("hosts", "ttl"):
+        return [item for item in as_text(value).split(",") if item]
     return (
         sorted(value) if isinstance(value, frozenset) else list(value) if isinstance(value, tuple) else value
     )

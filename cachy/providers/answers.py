@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 
 from ..exchange import Request, Response
-from .base import Json, Unrecordable
-from .dialects import CUT, LEFT, error_in, gemini_ended, stream_ended
+from .base import LEFT, Json, Unrecordable
+from .dialects import CUT, error_in, gemini_ended, stream_ended
 from .jobs import not_final
 from .shapes import promises_json
 from .streams import Event, frames, json_lines, sse
@@ -53,7 +53,7 @@ def judge(
         return f"{reason} ({kind})" if reason == _NOT_JSON and "json" not in kind else reason
     if clean or _has_its_length(response):
         return None
-    return "the consumer left before the end"
+    return LEFT
 
 
 _NOT_JSON = "the answer is not the JSON that was promised"

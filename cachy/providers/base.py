@@ -18,6 +18,9 @@ Json = Any
 Unrecordable = str | None
 """None, or the reason in a few words ("the stream ended without its end marker")."""
 
+LEFT = "the consumer left before the end"
+"""The reason when as much as was read is a good beginning: it is kept as a partial recording."""
+
 Finished = Callable[[Request, Response, bool], Unrecordable]
 
 
@@ -32,6 +35,26 @@ MEANING = words(
 )
 """Request headers that change the meaning of a call, whichever service it goes to: gateways and clouds speak
 the dialects of several providers on one host."""
+
+_LISTS = (
+    "/files /batches /fine_tuning/jobs /vector_stores /file_batches /assistants /threads /messages /runs /steps"
+    " /uploads /parts /responses /input_items /conversations /items /containers /evals /output_items /videos /jobs"
+    " /checkpoints /events /operations /tunedmodels /cachedcontents /filesearchstores /documents /corpora /skills"
+    " /chat/completions /fine-tunes /datasets /libraries /agents /predictions /trainings /deployments /connectors"
+)
+_LISTS_OF = tuple(_LISTS.split())
+
+
+def is_listing(request: Request) -> bool:
+    """Whether a GET lists what other calls add to and take from. The list of models is none: nobody's calls change
+    it."""
+    return request.split().path.rstrip("/").lower().endswith(_LISTS_OF)
+
+
+def never(request: Request) -> bool:
+    """For a service without such requests."""
+    return False
+
 
 _TOKEN_ENDINGS = ("/token", "/oauth/access_token", "/issuetoken")
 _TELEMETRY = ("/v1/traces/ingest", "/api/event_logging/batch")
@@ -77,6 +100,8 @@ class Provider:
     normalise: Callable[[Json], Json] | None = None
     """Writes a JSON body in one way where the service takes it in several; free to change what it is given."""
     skip: Callable[[Request], Unrecordable] = not_content
+    lists: Callable[[Request], bool] = is_listing
+    """Which GET requests list things: in `auto` they go out each time, unless the setting `replay-listings` is on."""
     shape: str = ""
     """The API it speaks, by the name of the provider that it comes from: `openai`, `anthropic`, ..."""
     paths: tuple[str, ...] = ()

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from .base import Json, Unrecordable, words
+from .base import LEFT, Json, Unrecordable, words
 from .streams import Event
 
 CUT = "the stream ended without its end marker"
-LEFT = "the consumer left before the end of the stream"
 _FIRST = 3  # events looked at to recognise a dialect: some servers begin with a ping or an empty chunk
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..exchange import Request, Response
 from .answers import judge
-from .base import MEANING, Provider, Unrecordable, words
+from .base import MEANING, Provider, Unrecordable, never, words
 from .jobs import not_final_anywhere
 
 
@@ -15,6 +15,7 @@ def _finished(request: Request, response: Response, clean: bool) -> Unrecordable
 PLAIN = Provider(
     name="plain",
     finished=_finished,
+    lists=never,
     # What any server may choose its answer by.
     headers=MEANING | words("accept accept-language prefer if-none-match if-modified-since"),
 )

@@ -26,6 +26,8 @@ def exit_line(stats: Stats, store: str, mode_note: str = "", processes: int = 1)
         (stats.missed, "missed"),
         (stats.bypassed, f"not recorded ({commonest})" if commonest else "not recorded"),
         (stats.escaped, "escaped"),
+        (stats.verified, "verified"),
+        (stats.drifted, "drifted"),
     )
     parts = [f"{number} {word}" for number, word in counts if number]
     if stats.saved_ms:

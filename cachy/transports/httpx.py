@@ -13,10 +13,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .. import session as sessions
-from ..engine import Replay
+from ..engine import Replay, Wait
 from ..exchange import Body, BodyWriter, Request
 from ..session import Session
-from .httpx_kit import Kit, kit_of_module, kit_of_transport, pause
+from .event_loops import landing, pause
+from .httpx_kit import Kit, kit_of_module, kit_of_transport
 
 if TYPE_CHECKING:
     from ..providers import Claim
@@ -193,7 +194,9 @@ def _send(
     if body is None:
         body = Body.gather(request.stream)
         request.stream = kit.body_stream(body)
-    verdict = session.engine.ask(_neutral(request, body), claim)
+    asked = _neutral(request, body)
+    while isinstance(verdict := session.engine.ask(asked, claim), Wait):
+        verdict.flight.wait(1.0)
     if isinstance(verdict, Replay):
         return kit.replayed(verdict)
     try:
@@ -217,7 +220,9 @@ async def _send_async(
             writer.write(chunk)
         body = writer.body()
         request.stream = kit.body_stream(body)
-    verdict = session.engine.ask(_neutral(request, body), claim)
+    asked = _neutral(request, body)
+    while isinstance(verdict := session.engine.ask(asked, claim), Wait):
+        await landing(verdict.flight, 1.0)
     if isinstance(verdict, Replay):
         # A live call always lets other tasks run; a program may depend on it.
         await pause(0)

@@ -11,31 +11,16 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from ..engine import Forward, Replay
+from ..calls import Forward
+from ..engine import Replay
 from ..exchange import Body, Headers
 from ..notices import in_brief, say_once
 from ..streaming import Tee, pieces, waits
+from .event_loops import pause
 
 _LEFT_ALONE = ("MockTransport", "ASGITransport", "WSGITransport")
 
 _sleep = time.sleep  # copied: a program's tests may mock it
-
-
-async def pause(seconds: float) -> None:
-    """Sleep on whichever event loop is running; zero seconds is one turn of the loop."""
-    # trio first: in its guest mode there is a running asyncio loop too, and it is the wrong one.
-    trio = sys.modules.get("trio")
-    if trio is not None:
-        try:
-            trio.lowlevel.current_task()
-        except RuntimeError:
-            pass
-        else:
-            await trio.sleep(seconds)
-            return
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None:
-        await asyncio.sleep(seconds)
 
 
 class Kit:
@@ -143,23 +128,31 @@ class _ReplayStream:
     def __init__(self, verdict: Replay) -> None:
         self._response = verdict.response
         self._pace = verdict.pace
+        self._at_end = verdict.at_end
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._paced() if self._pace else iter(pieces(self._response))
+        return self._with_care() if self._pace or self._at_end else iter(pieces(self._response))
 
-    def _paced(self) -> Iterator[bytes]:
+    def _with_care(self) -> Iterator[bytes]:
         for seconds, piece in zip(waits(self._response, self._pace), pieces(self._response), strict=False):
-            _sleep(seconds)
+            if seconds:
+                _sleep(seconds)
             yield piece
+        if self._at_end:
+            self._at_end()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if not self._pace:
             for piece in pieces(self._response):
                 yield piece
-            return
-        for seconds, piece in zip(waits(self._response, self._pace), pieces(self._response), strict=False):
-            await pause(seconds)
-            yield piece
+        else:
+            for seconds, piece in zip(
+                waits(self._response, self._pace), pieces(self._response), strict=False
+            ):
+                await pause(seconds)
+                yield piece
+        if self._at_end:
+            self._at_end()
 
 
 class _TeeStream:

@@ -62,7 +62,7 @@ def opened(folder: Path) -> Decision:
 
 
 @pytest.mark.parametrize(
-    "value", ["1", "on", "true", "yes", "auto", "replay", "record", "ON", "Replay", " 1 "]
+    "value", ["1", "on", "true", "yes", "auto", "replay", "record", "verify", "ON", "Replay", " 1 "]
 )
 def test_cachy_switches_on(start: Start, tmp_path: Path, value: str) -> None:
     """Yes in any spelling, or the name of a mode, activates without any project, and no file is looked for."""
@@ -96,7 +96,7 @@ def test_a_value_that_means_nothing_is_told(
     assert start(project, "Recrod") == NOTHING
     assert capsys.readouterr() == (
         "",
-        "cachy: CACHY=Recrod is not understood; use 1, 0, auto, replay, record\n",
+        "cachy: CACHY=Recrod is not understood; use 1, 0, auto, replay, record, verify\n",
     )
 
 

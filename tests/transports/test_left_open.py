@@ -56,7 +56,7 @@ def test_a_stream_still_open_at_exit(server: Any, store: Any, tmp_path: Any) -> 
         )
         assert (done.returncode, done.stdout) == (0, ""), done.stderr
         assert told in done.stderr
-        assert "before the end of the stream" in done.stderr
+        assert "left before the end" in done.stderr
     assert [call.path for call in server.calls].count("/v1/chat/completions") == 1
     release.set()
 

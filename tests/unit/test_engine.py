@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 import cachy
-from cachy import engine as engines
-from cachy import notices, tally
+from cachy import calls, notices, tally
 from cachy.engine import Engine, Forward, Replay
 from cachy.exchange import Body, Request
 from cachy.providers import Claim
@@ -265,7 +264,7 @@ def test_a_clock_that_goes_backwards(store: JsonlStore, monkeypatch: pytest.Monk
     """Which recording is the newer one is told by its place in the file, not by its time."""
     for year, body in ((2030, b'{"n":1}'), (1970, b'{"n":2}')):
         now = datetime(year, 1, 1, tzinfo=timezone.utc)
-        monkeypatch.setattr(engines, "_utc_now", lambda zone, now=now: now)
+        monkeypatch.setattr(calls, "_utc_now", lambda zone, now=now: now)
         live(engine(store, "record").ask(request(), HERE), body)
     verdict = engine(JsonlStore(store.url)).ask(request(), HERE)
     assert isinstance(verdict, Replay)

@@ -13,16 +13,22 @@ from cachy.streaming import Tee, pieces, waits
 
 
 class Kept:
+    """A call that notes what it is told."""
+
     def __init__(self, decode: Any = lambda _headers, raw: enumerate(raw)) -> None:
         self.answers: list[tuple[Response, bool]] = []
         self.dropped: list[str] = []
-        self.tee = Tee(
-            Response(200),
-            streaming.now(),
-            decode,
-            lambda r, clean: self.answers.append((r, clean)),
-            self.dropped.append,
-        )
+        self.pieces = 0
+        self.tee = Tee(Response(200), streaming.now(), decode, self)
+
+    def moved(self) -> None:
+        self.pieces += 1
+
+    def keep(self, response: Response, clean: bool) -> None:
+        self.answers.append((response, clean))
+
+    def drop(self, reason: str) -> None:
+        self.dropped.append(reason)
 
 
 def test_a_whole_answer_is_kept_once() -> None:

@@ -1,0 +1,194 @@
+"""What becomes of a live call: its answer is recorded, compared with the recording, or left alone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from . import redact, tally
+from .exchange import Headers, Request, Response
+from .notices import say_once
+from .providers.base import LEFT
+from .recording import Recording
+from .stores import StoreError
+from .streaming import Decode, Tee, now, settle
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .flights import Flight
+    from .keys import Canonical
+    from .providers import Claim
+
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_utc_now = datetime.now  # copied: see streaming._clock
+
+
+class Forward:
+    """Make the call. `answered` says what to do with the answer."""
+
+    __slots__ = ("_call", "_started")
+
+    def __init__(self, call: Recorder | Verifier | None) -> None:
+        self._call = call
+        self._started = now()
+
+    def answered(
+        self, status: int, headers: Headers, decode: Decode, http_version: str = "HTTP/1.1", reason: str = ""
+    ) -> Tee | None:
+        """The head of the answer has arrived: a `Tee` to feed its raw body into, or None when it is of no interest."""
+        call = self._call
+        if call is None or not call.wants(status):
+            return None
+        tally.before_telling(settle)
+        head = Response(status=status, headers=headers, http_version=http_version, reason=reason)
+        return Tee(head, self._started, decode, call)
+
+    def failed(self) -> None:
+        """The call raised before an answer arrived."""
+        if self._call is not None:
+            self._call.drop("the call failed")
+
+
+class Recorder:
+    """One live call that is to be recorded."""
+
+    __slots__ = ("_claim", "_engine", "_flight", "_request", "_turn", "_wanted")
+
+    def __init__(
+        self,
+        engine: Engine,
+        request: Request,
+        claim: Claim,
+        wanted: Canonical,
+        turn: tuple[str, int] | None = None,
+        flight: Flight | None = None,
+    ) -> None:
+        """`turn`: which question this is and for which time it is asked, where that matters. `flight`: what others
+        wait for who ask the same."""
+        self._engine = engine
+        self._request = request
+        self._claim = claim
+        self._wanted = wanted
+        self._turn = turn
+        self._flight = flight
+
+    def wants(self, status: int) -> bool:
+        """Whether an answer with this status is recorded at all; it is dropped if not."""
+        if 200 <= status < 300 or status in _REDIRECTS or status in self._engine.settings.record_status:
+            self.moved()
+            return True
+        self.drop(f"status {status}")
+        return False
+
+    def moved(self) -> None:
+        if self._flight is not None:
+            self._flight.moved()
+
+    def keep(self, response: Response, clean: bool) -> None:
+        try:
+            reason = self._claim.provider.finished(self._request, response, clean)
+            if reason:
+                if reason == LEFT and not clean:
+                    self._keep_partial(response)
+                self.drop(reason)
+                return
+            write(self._engine, self._request, self._claim, self._wanted, response)
+        except StoreError as problem:
+            say_once(str(problem))
+            self.drop("the store could not be written")
+            return
+        tally.count("recorded", ms=response.ms)
+        self._land()
+
+    def _keep_partial(self, response: Response) -> None:
+        known = self._engine.recorded(self._wanted.key)
+        if known is None or (known.partial and len(known.body) < len(response.body)):
+            write(self._engine, self._request, self._claim, self._wanted, response, partial=True)
+
+    def drop(self, reason: str) -> None:
+        tally.count("bypassed", reason=reason)
+        if self._turn is not None:
+            self._engine.turns.give_back(*self._turn)
+        self._land()
+
+    def _land(self) -> None:
+        if self._flight is not None:
+            self._engine.flights.land(self._wanted.key, self._flight)
+
+    def __del__(self) -> None:
+        # An answer that nobody reads or closes: who waits for it must not wait for ever.
+        self._land()
+
+
+class Verifier:
+    """One live call whose answer is compared with its recording; nothing is written."""
+
+    __slots__ = ("_claim", "_key", "_recorded", "_request")
+
+    def __init__(self, request: Request, claim: Claim, key: str, recorded: Response) -> None:
+        self._request = request
+        self._claim = claim
+        self._key = key
+        self._recorded = recorded
+
+    def wants(self, status: int) -> bool:
+        """Whether the body is of interest too: not when already the status is another one."""
+        if status == self._recorded.status:
+            return True
+        self._tell([f"status {self._recorded.status} -> {status}"])
+        return False
+
+    def moved(self) -> None:
+        """Nobody waits for it."""
+
+    def keep(self, response: Response, clean: bool) -> None:
+        reason = self._claim.provider.finished(self._request, response, clean)
+        if reason:
+            self.drop(reason)
+            return
+        from .drift import compare
+
+        self._tell(compare(self._recorded, response))
+
+    def drop(self, reason: str) -> None:
+        tally.count("bypassed", reason=f"not verified: {reason}")
+
+    def _tell(self, differences: list[str]) -> None:
+        if not differences:
+            tally.count("verified")
+            return
+        tally.count("drifted")
+        shown = "; ".join(differences[:5])
+        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
+        path = self._request.split().path
+        say_once(f"recording {self._key[:8]} ({self._request.method} {path}) has drifted: {shown}{more}")
+
+
+def write(
+    engine: Engine,
+    request: Request,
+    claim: Claim,
+    wanted: Canonical,
+    response: Response,
+    partial: bool = False,
+) -> None:
+    """Record the answer, redacted. Raises StoreError."""
+    provider = claim.provider
+    known = redact.secrets_of(request.headers, request.url, provider.secret_headers | engine.secret_names)
+    recording = Recording(
+        key=wanted.key,
+        at=_utc_now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        provider=provider.name,
+        request=wanted.data(),
+        response=Response(
+            status=response.status,
+            headers=redact.answer_headers(response.headers, engine.kept_headers, known),
+            body=redact.mask_bytes(response.body, known),
+            chunks=response.chunks,
+            ms=response.ms,
+            http_version=response.http_version,
+            reason=response.reason,
+            partial=partial,
+        ),
+    )
+    engine.store.put(recording.key, recording.to_line())

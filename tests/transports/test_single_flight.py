@@ -1,0 +1,310 @@
+"""Identical requests in flight at once cause one call."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import cachy
+from cachy import flights
+
+EVENTS = [b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n', b"data: [DONE]\n\n"]
+
+
+class Gate:
+    """An answer that is held back until the test opens the gate."""
+
+    def __init__(self, server: Any, path: str = "/v1", statuses: tuple[int, ...] = (), stream: bool = False):
+        self.open = threading.Event()
+        self.asked = threading.Semaphore(0)
+        self.statuses = list(statuses)
+        self.stream = stream
+        self.url = server.on(path, self.answer)
+
+    def answer(self, handler: Any) -> None:
+        number = len(handler.scripted.calls)
+        self.asked.release()
+        if self.stream:
+            handler.head(content_type="text/event-stream", transfer_encoding="chunked")
+            handler.chunk(EVENTS[0])
+        assert self.open.wait(20)
+        if self.stream:
+            handler.chunk(EVENTS[1])
+            handler.end()
+        else:
+            handler.whole(b'{"call":%d}' % number, status=self.statuses.pop(0) if self.statuses else 200)
+
+
+@pytest.fixture
+def enabled(store: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """cachy for all threads, as a with-block is for one."""
+    monkeypatch.delenv("CACHY", raising=False)
+    monkeypatch.delenv("CI", raising=False)
+
+    def enable(mode: Any = "auto", **settings: Any) -> None:
+        cachy.enable(mode, store=store, hosts=["127.0.0.1:*"], summary=False, **settings)
+
+    yield enable
+    cachy.disable()
+
+
+@pytest.fixture
+def followers(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Is released each time that somebody begins to wait for a leader."""
+    waiting = threading.Semaphore(0)
+    wait, on_landing = flights.Flight.wait, flights.Flight.on_landing
+
+    def counting_wait(self: Any, seconds: float) -> None:
+        waiting.release()
+        wait(self, seconds)
+
+    def counting_on_landing(self: Any, wake: Any) -> None:
+        waiting.release()
+        on_landing(self, wake)
+
+    monkeypatch.setattr(flights.Flight, "wait", counting_wait)
+    monkeypatch.setattr(flights.Flight, "on_landing", counting_on_landing)
+    return waiting
+
+
+def acquire(semaphore: threading.Semaphore, times: int = 1) -> None:
+    for _ in range(times):
+        assert semaphore.acquire(timeout=20)
+
+
+def test_threads(lib: Any, server: Any, enabled: Any, followers: Any) -> None:
+    """Eight threads ask at once: one call, eight equal answers."""
+    gate = Gate(server)
+    enabled()
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(lib.post, gate.url, json={"q": 1}) for _ in range(8)]
+        acquire(followers, 7)
+        gate.open.set()
+        assert [one.result().json() for one in asked] == [{"call": 1}] * 8
+    assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_tasks(lib: Any, server: Any, using: Any, followers: Any, backend: str) -> None:
+    """Tasks of one loop, on asyncio and trio; the loop goes on meanwhile."""
+    gate = Gate(server)
+    answers: list[Any] = []
+
+    async def one(client: Any) -> None:
+        answers.append((await client.post(gate.url, json={"q": 1})).json())
+
+    def opener() -> None:
+        acquire(followers, 7)
+        gate.open.set()
+
+    async def main_asyncio() -> None:
+        async with lib.AsyncClient() as client:
+            await asyncio.gather(*(one(client) for _ in range(8)))
+
+    async def main_trio() -> None:
+        import trio
+
+        async with lib.AsyncClient() as client, trio.open_nursery() as nursery:
+            for _ in range(8):
+                nursery.start_soon(one, client)
+
+    thread = threading.Thread(target=opener)
+    thread.start()
+    with using():
+        if backend == "asyncio":
+            asyncio.run(main_asyncio())
+        else:
+            import trio
+
+            trio.run(main_trio)
+    thread.join()
+    assert answers == [{"call": 1}] * 8
+    assert len(server.calls) == 1
+
+
+def test_several_event_loops(lib: Any, server: Any, enabled: Any, followers: Any) -> None:
+    """A leader on one loop wakes followers on others, and blocking ones."""
+    gate = Gate(server)
+    enabled()
+
+    async def one() -> Any:
+        async with lib.AsyncClient() as client:
+            return (await client.post(gate.url, json={"q": 1})).json()
+
+    with ThreadPoolExecutor(5) as pool:
+        asked = [pool.submit(lambda: asyncio.run(one())) for _ in range(4)]
+        asked.append(pool.submit(lambda: lib.post(gate.url, json={"q": 1}).json()))
+        acquire(followers, 4)
+        gate.open.set()
+        assert [found.result() for found in asked] == [{"call": 1}] * 5
+    assert len(server.calls) == 1
+
+
+def test_a_stream_is_shared_when_it_has_ended(lib: Any, server: Any, enabled: Any, followers: Any) -> None:
+    """Followers of a stream get all its pieces."""
+    gate = Gate(server, "/v1/chat/completions", stream=True)
+    enabled()
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(lib.post, gate.url, json={"stream": True}) for _ in range(3)]
+        acquire(followers, 2)
+        gate.open.set()
+        assert {one.result().content for one in asked} == {b"".join(EVENTS)}
+    assert len(server.calls) == 1
+
+
+def test_when_the_leader_fails_one_follower_takes_over(
+    lib: Any, server: Any, enabled: Any, followers: Any
+) -> None:
+    """The error is the leader's alone; the next one calls, and the rest get its answer."""
+    gate = Gate(server, statuses=(503,))
+    enabled()
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(lib.post, gate.url, json={"q": 1}) for _ in range(4)]
+        acquire(followers, 3)
+        gate.open.set()
+        answers = sorted((one.result().status_code, one.result().json()["call"]) for one in asked)
+    assert answers == [(200, 2), (200, 2), (200, 2), (503, 1)]
+    assert len(server.calls) == 2
+
+
+def test_a_cancelled_leader_is_followed(lib: Any, server: Any, using: Any, followers: Any) -> None:
+    """The task that made the call is cancelled: another one makes it."""
+    gate = Gate(server)
+
+    async def main() -> Any:
+        async with lib.AsyncClient() as client:
+            leader = asyncio.ensure_future(client.post(gate.url, json={"q": 1}))
+            await asyncio.to_thread(acquire, gate.asked)
+            follower = asyncio.ensure_future(client.post(gate.url, json={"q": 1}))
+            await asyncio.to_thread(acquire, followers)
+            leader.cancel()
+            await asyncio.to_thread(acquire, gate.asked)
+            gate.open.set()
+            return (await follower).json()
+
+    with using():
+        assert asyncio.run(main()) == {"call": 2}
+
+
+def test_a_follower_has_its_own_time_limit(lib: Any, server: Any, using: Any, followers: Any) -> None:
+    """Who gives up waiting gives up alone."""
+    gate = Gate(server)
+
+    async def main() -> Any:
+        async with lib.AsyncClient() as client:
+            leader = asyncio.ensure_future(client.post(gate.url, json={"q": 1}))
+            await asyncio.to_thread(acquire, gate.asked)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.post(gate.url, json={"q": 1}), 0.05)
+            gate.open.set()
+            return (await leader).json()
+
+    with using():
+        assert asyncio.run(main()) == {"call": 1}
+    assert len(server.calls) == 1
+
+
+def test_who_leads_does_not_wait_for_itself(lib: Any, server: Any, using: Any) -> None:
+    """A consumer in the middle of a stream asks the same again, itself and in a task that it waits for."""
+    gate = Gate(server, "/v1/chat/completions", stream=True)
+    with using(), lib.stream("POST", gate.url, json={"stream": True}) as response:
+        pieces = response.iter_raw()
+        assert next(pieces) == EVENTS[0]
+        gate.open.set()
+        assert lib.post(gate.url, json={"stream": True}).content == b"".join(EVENTS)
+        assert next(pieces) == EVENTS[1]
+
+    async def main() -> bytes:
+        async with lib.AsyncClient() as client, client.stream("POST", gate.url, json={"n": 2}) as response:
+            async for _ in response.aiter_raw():
+                return (await asyncio.ensure_future(client.post(gate.url, json={"n": 2}))).content  # type: ignore[no-any-return]
+        raise AssertionError
+
+    with using():
+        assert asyncio.run(main()) == b"".join(EVENTS)
+
+
+def test_a_leader_that_reads_no_further_is_left_behind(
+    lib: Any, server: Any, enabled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that somebody holds open without reading holds nobody up for ever."""
+    monkeypatch.setattr(flights, "PATIENCE", 0.0)
+    gate = Gate(server, "/v1/chat/completions", stream=True)
+    enabled()
+    with lib.stream("POST", gate.url, json={"stream": True}) as response:
+        assert next(response.iter_raw()) == EVENTS[0]
+        gate.open.set()
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(lib.post, gate.url, json={"stream": True}).result(20).status_code == 200
+    assert len(server.calls) == 2
+
+
+def test_a_leader_that_was_forgotten(lib: Any, server: Any, enabled: Any, followers: Any) -> None:
+    """An answer that is dropped without being read or closed lands too."""
+    gate = Gate(server, "/v1/chat/completions", stream=True)
+    enabled()
+    client = lib.Client()
+    response = client.send(client.build_request("POST", gate.url, json={"stream": True}), stream=True)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lib.post, gate.url, json={"stream": True})
+        acquire(followers)
+        gate.open.set()
+        del response
+        assert asked.result(20).content == b"".join(EVENTS)
+    client.close()
+
+
+def test_different_questions_do_not_wait(lib: Any, server: Any, enabled: Any) -> None:
+    """Only what is identical waits."""
+    slow, quick = Gate(server, "/slow"), Gate(server, "/quick")
+    quick.open.set()
+    enabled()
+    with ThreadPoolExecutor(2) as pool:
+        held = pool.submit(lib.post, slow.url, json={"q": 1})
+        acquire(slow.asked)
+        assert lib.post(quick.url, json={"q": 1}).status_code == 200
+        slow.open.set()
+        assert held.result(20).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("mode", "settings"), [("record", {}), ("auto", {"repeats": "sequence"})], ids=["record", "sequence"]
+)
+def test_where_each_call_counts_there_is_none(
+    lib: Any, server: Any, enabled: Any, mode: str, settings: Any
+) -> None:
+    """In record mode and in a sequence every call is made."""
+    gate = Gate(server)
+    enabled(mode, **settings)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(lib.post, gate.url, json={"q": 1}) for _ in range(3)]
+        acquire(gate.asked, 3)
+        gate.open.set()
+        assert sorted(one.result(20).json()["call"] for one in asked) == [1, 2, 3]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_its_parents_leader(lib: Any, server: Any, enabled: Any) -> None:
+    """The leader flies on in the parent; the child calls for itself."""
+    gate = Gate(server)
+    enabled()
+    with ThreadPoolExecutor(1) as pool:
+        leader = pool.submit(lib.post, gate.url, json={"q": 1})
+        acquire(gate.asked)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                status = 0 if lib.post(gate.url, json={"q": 1}).status_code == 200 else 1
+            finally:
+                os._exit(status)
+        acquire(gate.asked)  # the child has called
+        gate.open.set()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert leader.result(20).status_code == 200
