@@ -172,6 +172,8 @@ class Registry:
             if pattern.matches(host, number):
                 name = rule.alias or (str(pattern) if pattern.is_wildcard else name)
                 named = by_name(rule.provider) if rule.provider else None
+                if rule.provider and named is None:
+                    _tell_unknown(rule.provider)
                 # A host that a rule gives to a provider is all its own.
                 found = (replace(named, paths=()),) if named else _serving(host, number)
                 return _Place(name.lower(), found, True, {})
@@ -197,6 +199,14 @@ def _is_base_url(provider: Provider, host: str, port: int) -> bool:
             if base in ((host, port), (host, None)) or (base == ("", port) and host == "127.0.0.1"):
                 return True
     return False
+
+
+def _tell_unknown(provider: str) -> None:
+    from difflib import get_close_matches
+
+    near = get_close_matches(provider, names(), 1)
+    hint = f"did you mean {near[0]}?" if near else "its calls are taken for what their paths look like"
+    say_once(f"hosts: there is no provider {provider!r}; {hint}")
 
 
 def _pattern(text: str) -> Pattern | None:
