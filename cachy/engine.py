@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import repeats, tally
+from . import redact, repeats, tally
 from .calls import Forward, Recorder, Verifier, write
 from .errors import Miss
 from .exchange import Request, Response
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from .settings import Settings
     from .stores import Store
 
-Watch = Callable[[str, str, Request], None]
-"""Called with the outcome, the key and the request."""
+Watch = Callable[[str, str, str, str], None]
+"""Called with the outcome, the key, the method and the URL without its secrets."""
 
 _utc = time.time  # copied: see streaming._clock
 
@@ -105,7 +105,7 @@ class Engine:
                     return Wait(flight)
             if self._watch:
                 outcome = {Action.REPLAY: "hit", Action.REFUSE: "missed"}.get(action, "recorded")
-                self._watch(outcome, wanted.key, request)
+                self._watch(outcome, wanted.key, request.method, self.shown_url(request, claim))
         except Exception as problem:
             reason = str(problem) if isinstance(problem, StoreError) else in_brief(problem)
             if self.settings.mode == "replay":
@@ -133,6 +133,10 @@ class Engine:
         return Forward(
             Recorder(self, request, claim, wanted, turn, flight) if action is Action.RECORD else None
         )
+
+    def shown_url(self, request: Request, claim: Claim) -> str:
+        """The URL of a request as people may see it."""
+        return redact.url_without_secrets(request.url, claim.provider.secret_query | self.secret_names)
 
     def recorded(self, key: str) -> Response | None:
         """The answer that is recorded under `key`, whole or partial, or None. Raises StoreError."""

@@ -11,7 +11,7 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from . import redact
+from . import tally
 from .errors import Miss
 from .exchange import Request
 from .notices import in_brief
@@ -36,7 +36,7 @@ def explain(
     engine: Engine, request: Request, claim: Claim, wanted: Canonical | None, problem: str = ""
 ) -> Miss:
     """The Miss for a request; `wanted` is None when not even its key could be made (`problem` says why)."""
-    url = redact.url_without_secrets(request.url, claim.provider.secret_query | engine.secret_names)
+    url = engine.shown_url(request, claim)
     settings = engine.settings
     store = place(engine.store.url)
     why = "CI is set, so nothing is called" if settings.mode_is_from_ci else "mode replay, nothing was sent"
@@ -66,8 +66,10 @@ def explain(
         first = f"nothing like it is recorded in {store}"
     model = leaves.get("body.model")
     caller = _caller()
-    in_block = settings.origins.get("mode", "").startswith("block ")
-    todo = 'with the mode of this block set to "auto"' if in_block else "with CACHY=auto"
+    if settings.origins.get("mode", "").startswith("block "):
+        todo = 'with the mode of this block set to "auto"'
+    else:
+        todo = "with cachy-run --mode auto" if tally.RUN_DIR in os.environ else "with CACHY=auto"
     lines = [
         f"{first} ({why})",
         f"  {request.method} {url}"

@@ -13,8 +13,6 @@ from typing import Any
 
 from . import api, session
 from .engine import Watch
-from .exchange import Request
-from .redact import url_without_secrets
 
 doms: tuple[str, ...] = (
     "chatgpt.com",
@@ -93,13 +91,12 @@ def _settings(
 
 
 def _printer(only_misses: bool) -> Watch:
-    def watch(outcome: str, key: str, request: Request) -> None:
-        url = url_without_secrets(request.url)
+    def watch(outcome: str, key: str, method: str, url: str) -> None:
         if outcome == "hit":
             if not only_misses:
-                print(f"🟢 HIT {key[:8]} {request.method} {url}")
+                print(f"🟢 HIT {key[:8]} {method} {url}")
         else:
-            print(f"🔴 MISS {key[:8]} {request.method} {url}")
+            print(f"🔴 MISS {key[:8]} {method} {url}")
 
     return watch
 

@@ -80,19 +80,26 @@ def test_call_then_replay(store: JsonlStore) -> None:
 
 def test_the_watch_is_told_of_each_decision(store: JsonlStore) -> None:
     """`recorded` before the call is made, `hit`, and `missed` before the Miss is raised."""
-    told: list[tuple[str, str, str]] = []
+    told: list[tuple[str, ...]] = []
     for mode in ("auto", "auto", "record", "replay"):
-        watched = Engine(
-            Settings(mode=mode), store, lambda *facts: told.append((*facts[:2], facts[2].method))
-        )
+        watched = Engine(Settings(mode=mode), store, lambda *facts: told.append(facts))
         verdict = watched.ask(request(), HERE)
         if isinstance(verdict, Forward):
             live(verdict)
     with pytest.raises(cachy.Miss):
         watched.ask(request(path="/other"), HERE)
-    assert [outcome for outcome, _, _ in told] == ["recorded", "hit", "recorded", "hit", "missed"]
-    assert len({key for _, key, _ in told}) == 2
-    assert {method for _, _, method in told} == {"POST"}
+    assert [facts[0] for facts in told] == ["recorded", "hit", "recorded", "hit", "missed"]
+    assert len({facts[1] for facts in told}) == 2
+    assert told[0][2:] == ("POST", "https://api.example.com/v1/x")
+
+
+def test_the_watch_sees_no_secret(store: JsonlStore) -> None:
+    """What pycachy's `debug` prints holds neither keys nor what `redact` names."""
+    told: list[tuple[str, ...]] = []
+    watched = Engine(Settings(redact=("Mine",)), store, lambda *facts: told.append(facts))
+    watched.ask(request(path="/v1/x?key=hush&mine=hush&n=1"), HERE)
+    assert "hush" not in told[0][3]
+    assert told[0][3].endswith("&n=1")
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,10 @@ def test_what_to_do_depends_on_who_chose_the_mode(monkeypatch: pytest.MonkeyPatc
         post(question("a"))
     assert "(CI is set, so nothing is called)" in str(caught.value)
     assert "to record it, run once with CACHY=auto (store: " in str(caught.value)
+    monkeypatch.setenv("CACHY_RUN_DIR", "x")
+    with pytest.raises(cachy.Miss) as caught:
+        post(question("a"))
+    assert "to record it, run once with cachy-run --mode auto (store: " in str(caught.value)
 
 
 def test_many_differences_are_cut() -> None:
