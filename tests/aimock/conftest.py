@@ -10,13 +10,15 @@ import subprocess
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cachy
+
+from .sdks import SDKS, Sdk
 
 PACKAGE = "@copilotkit/aimock"
 VERSION = "1"
@@ -47,6 +49,13 @@ FIXTURES: list[dict[str, Any]] = [
     },
     {"match": {"userMessage": "second time"}, "response": {"content": "Now it works."}},
 ]
+
+
+@pytest.fixture
+def tested(name: str) -> Sdk:
+    """The SDK called `name`; skips the test where it is not installed, before a server is started for it."""
+    pytest.importorskip(name)
+    return SDKS[name]
 
 
 @pytest.fixture(scope="session")
@@ -118,8 +127,10 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name == "CI" or name.upper().endswith(("_API_KEY", "_BASE_URL", "_PROXY")) or name[:5] == "CACHY":
             monkeypatch.delenv(name)
-    # Where aiohttp is installed too, the async client of google-genai takes that one.
-    monkeypatch.setattr("google.genai._api_client.has_aiohttp", False, raising=False)
+    with suppress(
+        ImportError
+    ):  # where aiohttp is installed too, the async client of google-genai takes that one
+        monkeypatch.setattr("google.genai._api_client.has_aiohttp", False, raising=False)
 
 
 Using = Callable[..., AbstractContextManager[None]]

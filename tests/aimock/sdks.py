@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import Any
 
 import pydantic
-import pytest
 from sdk_previous.scripts.both import each, plain, run, taken
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -182,9 +181,3 @@ class Google(Sdk):
 
 
 SDKS = {"openai": OpenAI(), "anthropic": Anthropic(), "google.genai": Google()}
-
-
-def sdk(name: str) -> Sdk:
-    """The SDK called `name`; skips the test where it is not installed."""
-    pytest.importorskip(name)
-    return SDKS[name]

@@ -10,7 +10,7 @@ import pytest
 from sdk_previous.scripts.both import plain
 
 from .conftest import Server, Using
-from .sdks import SDKS, Sdk, sdk
+from .sdks import SDKS, Sdk
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,10 +61,9 @@ def text_of(item: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("fault", ["drop", "ratelimit", "malformed", "disconnect"])
 def test_a_fault_is_handed_on(
-    shared: Server, using: Using, store: Path, name: str, flavour: str, fault: str, streamed: bool
+    tested: Sdk, shared: Server, using: Using, store: Path, flavour: str, fault: str, streamed: bool
 ) -> None:
     """500, 429, garbage with status 200, a connection that is cut: the same error as ever, and nothing recorded."""
-    tested = sdk(name)
     chaos = {f"x-aimock-chaos-{fault}": "1"}
     without = seen(tested, flavour, shared.url, "hello", streamed, **chaos)
     before = shared.requests
@@ -75,10 +74,9 @@ def test_a_fault_is_handed_on(
 
 
 def test_a_stream_that_breaks_is_not_recorded(
-    shared: Server, using: Using, store: Path, name: str, flavour: str
+    tested: Sdk, shared: Server, using: Using, store: Path, flavour: str
 ) -> None:
     """What came before the break is handed on, then the error, and the next run asks again."""
-    tested = sdk(name)
     *_, error = seen(tested, flavour, shared.url, "break off", streamed=True)
     with using():
         first, *_, last = seen(tested, flavour, shared.url, "break off", streamed=True)
@@ -88,10 +86,9 @@ def test_a_stream_that_breaks_is_not_recorded(
 
 
 def test_only_the_answer_after_a_retry_is_recorded(
-    server: Server, using: Using, name: str, flavour: str
+    tested: Sdk, server: Server, using: Using, flavour: str
 ) -> None:
     """The SDK retries a 503 as ever; what is replayed is the answer that came then."""
-    tested = sdk(name)
 
     async def question(client: Any) -> Any:
         return plain(await tested.whole(client, "the second time"))
