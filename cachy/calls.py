@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from . import redact, tally
 from .exchange import Headers, Request, Response
 from .notices import say_once
+from .providers.answers import completed
 from .providers.base import LEFT
 from .recording import Recording
 from .stores import StoreError
@@ -86,6 +87,8 @@ class Recorder:
 
     def keep(self, response: Response, clean: bool) -> None:
         try:
+            if not clean:
+                response = completed(response)
             reason = self._claim.provider.finished(self._request, response, clean)
             if reason:
                 if reason == LEFT and not clean:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..exchange import Request, Response
 from .base import LEFT, Json, Unrecordable
-from .dialects import CUT, error_in, gemini_ended, stream_ended
+from .dialects import CUT, error_in, gemini_ended, still_to_come, stream_ended
 from .jobs import not_final
 from .shapes import promises_json
 from .streams import Event, frames, json_lines, sse
@@ -56,6 +57,20 @@ def judge(
     return LEFT
 
 
+def completed(response: Response) -> Response:
+    """An answer that its consumer left, with its end marker where that alone was missing; else as it is."""
+    body = response.body
+    kind = response.header("content-type").partition(";")[0].strip().lower()
+    if kind != "text/event-stream" or response.header("content-length") or not body.endswith(_BLANK):
+        return response
+    rest = still_to_come(sse(body)[0])
+    if not rest:
+        return response
+    chunks = (*response.chunks, (response.ms, len(rest))) if response.chunks else ()
+    return replace(response, body=body + rest, chunks=chunks)
+
+
+_BLANK = (b"\n\n", b"\r\n\r\n")  # the end of an event
 _NOT_JSON = "the answer is not the JSON that was promised"
 
 

@@ -85,6 +85,20 @@ _MARKED = (
 )
 
 
+def still_to_come(events: Sequence[Event]) -> bytes:
+    """The rest of a stream that its consumer left, where it is certain: an end marker and nothing else; or b"".
+
+    So it is after the stop reason of Anthropic's messages, and LiteLLM's sync client goes there.
+    """
+    if len(events) < 2 or events[0].kind() != "message_start" or events[-1].kind() != "message_delta":
+        return b""
+    value = events[-1].json()
+    delta = value.get("delta") if isinstance(value, dict) else None
+    if not isinstance(delta, dict) or not delta.get("stop_reason"):
+        return b""
+    return b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+
 def _chat(events: Sequence[Event], clean: bool) -> Unrecordable:
     """OpenAI's chat and text completions, as two dozen services speak them."""
     for event in events:
