@@ -26,8 +26,10 @@ def _parts(request: Request) -> list[dict[str, Any]]:
     asked, number = request.json, request.number
     config = asked.get("generationConfig", {})
     last = asked["contents"][-1]["parts"][-1]
-    declared = [tool for tools in asked.get("tools", ()) for tool in tools.get("functionDeclarations", ())]
-    if declared and "functionResponse" not in last:
+    declared = [
+        tool for tools in asked.get("tools", ()) for name in _SPELLINGS for tool in tools.get(name, ())
+    ]
+    if declared and not {"functionResponse", "function_response"} & last.keys():
         schema = declared[0].get("parameters") or declared[0].get("parametersJsonSchema", {})
         return [{"functionCall": {"name": declared[0]["name"], "args": example(schema, number)}}]
     schema = config.get("responseSchema") or config.get("responseJsonSchema")
@@ -78,6 +80,7 @@ def upload(request: Request) -> Answer:
     return whole({"file": file}, x_goog_upload_status="final")
 
 
+_SPELLINGS = ("functionDeclarations", "function_declarations")  # the API takes both; LiteLLM says the latter
 _MODEL = "/gemini/v1(?:beta)?/models/(?P<model>[^:/]+)"
 
 ROUTES: tuple[Route, ...] = (
