@@ -17,7 +17,7 @@ from sdk.replaying import Bench  # noqa: E402
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key, base URL, proxy or setting of this machine."""
-    for name in os.environ:
+    for name in list(os.environ):
         if name.upper().endswith(
             ("_API_KEY", "_BASE_URL", "_API_BASE", "_PROXY", "_HOST")
         ) or name.startswith("CACHY"):
