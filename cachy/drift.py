@@ -39,7 +39,7 @@ def compare(recorded: Response, live: Response) -> list[str]:
             differences.append(f"{path} is gone")
         elif path not in old:
             differences.append(f"{path} is new")
-        elif old[path] != new[path] and (old[path] | new[path]) - old[path] & new[path] - {"null"}:
+        elif len({frozenset(types[path] - {"null"}) for types in (old, new)} - {frozenset()}) > 1:
             differences.append(f"{path} {_list(old[path])} -> {_list(new[path])}")
     old, new = _facts(before), _facts(after)
     for path in sorted(old.keys() & new.keys()):
