@@ -74,10 +74,10 @@ class JsonlStore:
         """The line recorded under `key` (32 hex digits, or pycachy's 8), or None. Raises StoreError."""
         wanted = key.encode()
         with _LOCK:
-            self._refresh(wanted)
             line = self._recent.get(wanted)
-            if line is not None:
+            if line is not None and self._is_as_read():
                 return line
+            self._refresh(wanted)
             line = self._line(wanted)
             if line is None and wanted in self._lines.places:
                 # Rewritten within one tick of the file system's clock, or somebody closed our descriptor.
