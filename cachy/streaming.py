@@ -22,8 +22,14 @@ LARGEST = 64 * 1024 * 1024
 # Copied, so that a program that freezes or mocks the clock (freezegun, time-machine) neither breaks nor skews us.
 _clock = time.perf_counter
 
+
+class Incomplete(Exception):
+    """Everything could be decoded, but the encoding lacks its end: no wonder when the consumer left before it."""
+
+
 Decode = Callable[[Headers, list[bytes]], Iterable[tuple[int, bytes]]]
-"""Undo the content-encoding: from headers and raw pieces to (index of the raw piece, decoded piece)."""
+"""Undo the content-encoding: from headers and raw pieces to (index of the raw piece, decoded piece). Raises
+Incomplete, or anything else."""
 
 
 class Call(Protocol):
@@ -128,10 +134,9 @@ class Tee:
                 if piece:
                     body += piece
                     chunks.append((round((self._arrived[index] - self._started) * 1000), len(piece)))
-        except Exception:
+        except Incomplete:
             if clean:
                 raise
-            # The consumer left: that the encoding has no end is no wonder.
         # The provider's time: until the last piece, not until a slow consumer had taken it.
         ended = self._arrived[-1] if self._arrived else _clock()
         self._pieces.clear()

@@ -15,7 +15,7 @@ from ..calls import Forward
 from ..engine import Replay
 from ..exchange import Body, Headers
 from ..notices import in_brief, say_once
-from ..streaming import Tee, pieces, waits
+from ..streaming import Incomplete, Tee, pieces, waits
 from .event_loops import pause
 
 _LEFT_ALONE = ("MockTransport", "ASGITransport", "WSGITransport")
@@ -81,18 +81,22 @@ class Kit:
         if not encodings or not raw:
             yield from enumerate(raw)
             return
-        index = 0
+        index, over = 0, False
 
         def feed() -> Iterator[bytes]:
-            nonlocal index
+            nonlocal index, over
             for index, piece in enumerate(raw):  # noqa: B007 - read below, while the generator waits
                 yield piece
+            over = True
 
         answer = self.module.Response(
             200, headers=[("content-encoding", ", ".join(encodings))], content=feed()
         )
-        for decoded in answer.iter_bytes():
-            yield index, decoded
+        try:
+            for decoded in answer.iter_bytes():
+                yield index, decoded
+        except self.module.DecodingError as problem:
+            raise Incomplete(str(problem)) if over else problem from None
 
 
 @lru_cache(maxsize=64)

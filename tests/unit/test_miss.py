@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import raising
 
 import cachy
 
@@ -30,12 +31,11 @@ FACTS: dict[str, Any] = {
 }
 
 
+WORDS = "model not as in recording ffffffff\n  more"
+
+
 def make() -> cachy.Miss:
-    return cachy.Miss("model not as in recording ffffffff\n  more", **FACTS)
-
-
-def fail() -> None:
-    raise make()
+    return cachy.Miss(WORDS, **FACTS)
 
 
 def facts(miss: BaseException) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def test_it_can_be_copied() -> None:
 def test_it_crosses_process_borders() -> None:
     """A worker of a process pool hands it to its parent as it was."""
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        problem = pool.submit(fail).exception(timeout=60)
+        problem = pool.submit(raising.miss, WORDS, FACTS).exception(timeout=60)
     assert isinstance(problem, cachy.Miss)
     assert facts(problem) == FACTS
 

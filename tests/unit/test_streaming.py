@@ -121,7 +121,7 @@ def test_what_could_be_decoded_before_the_consumer_left_counts(clean: bool) -> N
 
     def decode(_headers: Any, raw: list[bytes]) -> Any:
         yield from enumerate(raw)
-        raise ValueError("incomplete data")
+        raise streaming.Incomplete("no end")
 
     kept = Kept(decode)
     kept.tee.feed(b"ab")

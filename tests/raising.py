@@ -1,0 +1,11 @@
+"""What a worker process of a test runs: a module that it can import by this name, whatever it was started from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cachy
+
+
+def miss(words: str, facts: dict[str, Any]) -> None:
+    raise cachy.Miss(words, **facts)
