@@ -177,7 +177,7 @@ def write(
 ) -> None:
     """Record the answer, redacted. Raises StoreError."""
     provider = claim.provider
-    known = redact.secrets_of(request.headers, request.url, provider.secret_headers | engine.secret_names)
+    known = engine.secrets_of(request, claim)
     recording = Recording(
         key=wanted.key,
         at=_utc_now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),

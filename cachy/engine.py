@@ -80,7 +80,7 @@ class Engine:
             reads = mode != "record"
             wanted = repeats.of_variant(canonical(request, claim, self.secret_names))
             if self._counts_turns:
-                wanted, turn = self._turned(wanted)
+                wanted, turn = self._turned(wanted, request, claim)
             recorded = self.recorded(wanted.key) if reads else None
             if recorded is None:
                 # Only now, as nothing of the kind is ever recorded: a hit need not ask.
@@ -89,7 +89,8 @@ class Engine:
                     tally.count("bypassed", reason=reason)
                     return Replay(_not_sent(reason), 0.0) if mode == "replay" else Forward(None)
                 # From here on the request may be stored or shown, so its body is redacted first.
-                bare, wanted = wanted, wanted.redacted(self.secret_names)
+                bare = wanted
+                wanted = wanted.redacted(self.secret_names, self.secrets_of(request, claim))
                 if reads:
                     recorded = self.recorded(wanted.key) if wanted is not bare else None
                     recorded = recorded or (
@@ -143,7 +144,13 @@ class Engine:
 
     def shown_url(self, request: Request, claim: Claim) -> str:
         """The URL of a request as people may see it."""
-        return redact.url_without_secrets(request.url, claim.provider.secret_query | self.secret_names)
+        url = redact.url_without_secrets(request.url, claim.provider.secret_query | self.secret_names)
+        return redact.mask_text(url, self.secrets_of(request, claim))
+
+    def secrets_of(self, request: Request, claim: Claim) -> list[str]:
+        """The keys that a request is sent with, in every form in which it or its answer may repeat them."""
+        more = claim.provider.secret_headers | claim.provider.secret_query | self.secret_names
+        return redact.secrets_of(request.headers, request.url, more)
 
     def recorded(self, key: str) -> Response | None:
         """The answer that is recorded under `key`, whole or partial, or None. Raises StoreError."""
@@ -172,18 +179,18 @@ class Engine:
             )
         return True
 
-    def _turned(self, wanted: Canonical) -> tuple[Canonical, tuple[str, int]]:
+    def _turned(self, wanted: Canonical, request: Request, claim: Claim) -> tuple[Canonical, tuple[str, int]]:
         """The request as it is asked for the n-th time in this run."""
         question = wanted.key
         turn = self.turns.take(question)
         if self.settings.repeats == "cycle" and self.settings.mode == "replay" and turn > 1:
-            turn = self.turns.wrapped(question, turn, self._has_turn(wanted))
+            turn = self.turns.wrapped(question, turn, self._has_turn(wanted, self.secrets_of(request, claim)))
         return repeats.of_turn(wanted, turn), (question, turn)
 
-    def _has_turn(self, wanted: Canonical) -> Callable[[int], bool]:
+    def _has_turn(self, wanted: Canonical, known: list[str]) -> Callable[[int], bool]:
         def has(turn: int) -> bool:
             asked = repeats.of_turn(wanted, turn)
-            return any(self.recorded(form.key) for form in (asked, asked.redacted(self.secret_names)))
+            return any(self.recorded(form.key) for form in (asked, asked.redacted(self.secret_names, known)))
 
         return has
 

@@ -18,7 +18,7 @@ with sorted names and no spaces.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -56,13 +56,14 @@ class Canonical:
         parsed: dict[str, Any] = json.loads(self.text)
         return parsed
 
-    def redacted(self, secret_names: frozenset[str] = frozenset()) -> Canonical:
-        """This request with the secrets of its body taken out: the form that is stored, shown, and looked up.
+    def redacted(self, secret_names: frozenset[str] = frozenset(), known: Collection[str] = ()) -> Canonical:
+        """This request with its secrets taken out, the `known` ones and those in its body: the form that is stored,
+        shown, and looked up.
 
         Itself when there is nothing to take out, which nearly always holds. So a look-up may try the unredacted
         key first and need not search every prompt for secrets before a hit.
         """
-        text = redact.mask_text(_encode(redact.blank_request(self.data(), secret_names)))
+        text = redact.mask_text(_encode(redact.blank_request(self.data(), secret_names)), known)
         return self if text == self.text else Canonical(text)
 
 
@@ -130,7 +131,7 @@ def _path(path: str) -> str:
     if "%" not in path:
         return path or "/"
     # Clients differ in what they escape. Segment by segment, so that an escaped slash stays one.
-    return "/".join(quote(unquote_to_bytes(segment), safe="!$&'()*+,;=:@~") for segment in path.split("/"))
+    return "/".join(quote(unquote_to_bytes(segment), safe=redact.PATH_SAFE) for segment in path.split("/"))
 
 
 def _headers(request: Request, wanted: frozenset[str]) -> Pairs:

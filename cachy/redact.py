@@ -10,11 +10,13 @@ Three rules:
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit, urlunsplit
 
 BLANK = "[redacted]"
 
@@ -153,6 +155,10 @@ _SHAPES = re.compile(
     r"|-----BEGIN (?:RSA |EC |OPENSSH )?PRIVATE KEY-----[A-Za-z0-9+/=\\nr\s]{64,}?-----END"
 )
 _MARK = "REDACTED"
+# Words of a signature (AWS) that hide nothing.
+_NO_SECRETS = SECRET_HEADERS | {"AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"}
+PATH_SAFE = "!$&'()*+,;=:@~"
+"""What is not escaped in a segment of a path."""
 _SHORTEST = 16  # a shorter "key" (test, none, ollama) may be an ordinary word of an answer
 
 
@@ -184,17 +190,36 @@ def mask_bytes(body: bytes, known: Iterable[str] = ()) -> bytes:
     return body if masked is text or masked == text else masked.encode()
 
 
-def secrets_of(headers: Iterable[tuple[str, str]], url: str, more: frozenset[str] = frozenset()) -> set[str]:
-    """The keys and tokens that a request is sent with: from its headers, cookies and query."""
+def secrets_of(headers: Iterable[tuple[str, str]], url: str, more: frozenset[str] = frozenset()) -> list[str]:
+    """The keys and tokens that a request is sent with (in its headers, cookies and query), the longest first.
+
+    Each in every form in which a URL, a JSON text or an answer may repeat it.
+    """
     found: set[str] = set()
     for name, value in headers:
         if name in SECRET_HEADERS or name in more:
             # "Bearer X", "Basic X", "AWS4-HMAC-SHA256 Credential=..., Signature=...", "a=1; b=2"
             for piece in re.split(r"[\s,;]+", value):
                 found.update((piece, piece.partition("=")[2]))
+            scheme, _, sent = value.partition(" ")
+            if scheme.lower() == "basic":
+                found.update(_user_and_password(sent))
     query = urlsplit(url).query
     found.update(value for name, value in parse_qsl(query) if is_secret_name(name, more))
-    return {secret for secret in found if len(secret) >= _SHORTEST}
+    forms: set[str] = set()
+    for secret in found - _NO_SECRETS:
+        if len(secret) >= _SHORTEST:
+            forms.update((secret, json.dumps(secret)[1:-1]))
+            forms.update((quote_plus(secret), *(quote(secret, safe=safe) for safe in ("", "/", PATH_SAFE))))
+    return sorted(forms, key=len, reverse=True)
+
+
+def _user_and_password(sent: str) -> tuple[str, ...]:
+    try:
+        pair = base64.b64decode(sent, validate=True).decode()
+    except ValueError:
+        return ()
+    return pair, pair.partition(":")[2]
 
 
 def is_secret_name(name: str, more: frozenset[str] = frozenset()) -> bool:

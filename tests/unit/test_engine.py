@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -297,3 +299,27 @@ def test_keys_are_not_kept(store: JsonlStore) -> None:
     assert secret not in text
     assert named not in text
     assert isinstance(engine(store, redact=("mine",)).ask(asked, HERE), Replay)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic"])
+def test_a_key_that_the_request_repeats_is_not_kept(store: JsonlStore, scheme: str) -> None:
+    """In its path, its query under any name, or its body, whatever its shape; nor is it shown; and it replays."""
+    secret = "correct horse/battery+staple" if scheme == "Basic" else "correct-horse-battery-staple"
+    sent = b64encode(f"user:{secret}".encode()).decode() if scheme == "Basic" else secret
+    headers = (("content-type", "application/json"), ("authorization", f"{scheme} {sent}"))
+    body = json.dumps({"text": f"say {secret}", "sent": sent}).encode()
+    asked = Request(
+        "POST", f"https://api.example.com/bot{quote(secret, safe='')}?q={quote(secret)}", headers, Body(body)
+    )
+    seen: list[str] = []
+    watched = Engine(
+        Settings(active=True, mode="auto"), store, watch=lambda *facts: seen.extend(map(str, facts))
+    )
+    live(watched.ask(asked, HERE))
+    with pytest.raises(cachy.Miss) as missed:
+        engine(JsonlStore(store.url + ".none"), "replay").ask(asked, HERE)
+    text = Path(store.url).read_text("utf-8") + str(missed.value) + repr(vars(missed.value)) + repr(seen)
+    assert "bot" in text
+    for form in (secret, sent, quote(secret, safe=""), quote(secret)):
+        assert form not in text
+    assert isinstance(engine(store, "replay").ask(asked, HERE), Replay)
