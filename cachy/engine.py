@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from . import redact, repeats, tally
 from .calls import Forward, Recorder, Verifier, write
-from .errors import Miss
+from .errors import Miss, fit_for_here
 from .exchange import Request, Response
 from .flights import Flight, Flights
 from .keys import Canonical, canonical
@@ -233,7 +233,7 @@ class Engine:
     def _refusal(self, request: Request, claim: Claim, wanted: Canonical | None, problem: str = "") -> Miss:
         from .explain import explain
 
-        return explain(self, request, claim, wanted, problem)
+        return fit_for_here(explain(self, request, claim, wanted, problem))
 
 
 def _not_sent(reason: str) -> Response:

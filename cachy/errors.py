@@ -1,11 +1,14 @@
 """The one error that cachy raises on purpose.
 
 BaseException
-└── Miss        a call in replay mode that has no recording
+└── Miss              a call in replay mode that has no recording
+    └── MissInPool    the same in a worker of multiprocessing.Pool, where it is an Exception, too
 """
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
 from typing import Any
 
 
@@ -46,10 +49,34 @@ class Miss(BaseException):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions cross process borders (multiprocessing, xdist); the default would lose the keyword facts.
-        return (_rebuild, (str(self), self.__dict__))
+        return (_rebuild, (type(self), str(self), self.__dict__))
 
 
-def _rebuild(message: str, facts: dict[str, Any]) -> Miss:
-    miss = Miss(message)
+class MissInPool(Miss, Exception):
+    """A `Miss` in a worker of `multiprocessing.Pool` or `ThreadPool`.
+
+    Those catch nothing but `Exception`: anything else ends the worker without a word, and `pool.map` waits for
+    ever for its answer. This one comes out of `pool.map` as a `Miss`. The price is that an SDK in the worker may
+    wrap and retry it first, as it does with every error of its transport; our words are in its cause.
+    """
+
+
+def fit_for_here(miss: Miss) -> Miss:
+    """`miss` as it can be raised where we are: see `MissInPool`."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        # Its copies too: `multiprocess` (dill, pathos, datasets) and `billiard` (celery).
+        module = frame.f_globals.get("__name__", "")
+        if frame.f_code.co_name == "worker" and module in _POOLS:
+            return _rebuild(MissInPool, str(miss), miss.__dict__)
+        frame = frame.f_back
+    return miss
+
+
+_POOLS = ("multiprocessing.pool", "multiprocess.pool", "billiard.pool")
+
+
+def _rebuild(kind: type[Miss], message: str, facts: dict[str, Any]) -> Miss:
+    miss = kind(message)
     miss.__dict__.update(facts)
     return miss
