@@ -68,12 +68,19 @@ class _Finder:
     def __init__(self) -> None:
         self.callback: Callback = _patch
         self._asking: set[tuple[int, str]] = set()  # (thread, name) of the look-ups under way
+        self._under_way: set[str] = set()  # clients whose import began unseen by us and goes on
         self._complained = False
 
     def find_spec(
         self, name: str, path: "Any" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
         if name not in CLIENTS:
+            finders = sys.meta_path
+            if self._under_way or (finders and finders[0] is not self):
+                try:
+                    self._come_to_the_front()
+                except Exception as problem:  # noqa: BLE001 - never between a program and its import
+                    self._complain(name, problem)
             return None
         here = (get_ident(), name)
         if here in self._asking:
@@ -87,15 +94,32 @@ class _Finder:
             self._watch(name, spec)
         return spec
 
-    def catch_up(self, name: str, module: "ModuleType") -> None:
-        """Treat a module that was there before us as if we had seen it come."""
+    def _come_to_the_front(self) -> None:
+        # A finder in front of us that answers by itself (pytest's, for what it is to rewrite) hides the client.
+        # Whoever iterates over the list meanwhile must not miss a finder: one assignment of the same length, and
+        # what stands behind us stays where it is.
+        finders = sys.meta_path
+        if self in finders[1:]:
+            here = finders.index(self)
+            finders[: here + 1] = [self, *finders[:here]]
+            self._under_way.update(name for name in CLIENTS if name in sys.modules)
+        for name in list(self._under_way):
+            module = sys.modules.get(name)
+            if module is None or self.catch_up(name, module):
+                self._under_way.discard(name)
+
+    def catch_up(self, name: str, module: "ModuleType") -> bool:
+        """Treat a module that was there before us as if we had seen it come; False while it is being executed."""
         if type(module).__name__ == "_LazyModule":
             # importlib.util.LazyLoader: looking at any attribute in the usual way would import it now.
             spec = object.__getattribute__(module, "__dict__").get("__spec__")
             if spec is not None:
                 self._watch(name, spec)
-        elif not getattr(getattr(module, "__spec__", None), "_initializing", False):
+        elif getattr(getattr(module, "__spec__", None), "_initializing", False):
+            return False
+        else:
             self._call(name, module)
+        return True
 
     def _found_by_others(self, name: str, path: "Any", target: "ModuleType | None") -> "ModuleSpec | None":
         # Those in front of us were asked before and had no answer.
