@@ -6,6 +6,7 @@ without us. For every other import it costs one look into a set. Loaded at an ac
 nothing that Python has not loaded by then, `__future__` and `typing` included.
 """
 
+import os
 import sys
 from _thread import get_ident
 
@@ -60,6 +61,45 @@ def _patch(name: str, module: "ModuleType") -> None:
     from cachy import transports
 
     transports.patch(name, module)
+
+
+def _replays() -> bool:
+    """Whether somebody chose the mode replay, as far as that can be known when things go wrong."""
+    session = sys.modules.get("cachy.session")
+    active = session and session.current()
+    if active:
+        return bool(active.engine.settings.mode == "replay")
+    wishes = [os.environ.get(name, "").strip().lower() for name in ("CACHY", "CACHY_MODE")]
+    return wishes[0] == "replay" or (wishes[0] in ("", "1", "on", "true", "yes") and wishes[1] == "replay")
+
+
+def _refuse_calls(module: "ModuleType", name: str, problem: Exception) -> None:
+    """Let nothing of a client go out that could not be patched: replay mode promises never to call."""
+    from cachy.errors import Miss, fit_for_here
+
+    def refusing(original: "Any") -> "Any":
+        def refuse(self: "Any", *args: "Any", **options: "Any") -> "Any":
+            if not _replays():
+                return original(self, *args, **options)
+            why = f"{name} could not be hooked ({_brief(problem)}), and in replay mode nothing is sent"
+            raise fit_for_here(Miss(why))
+
+        return refuse
+
+    for owner, method in (
+        ("Client", "send"),
+        ("AsyncClient", "send"),
+        ("HTTPTransport", "handle_request"),
+        ("AsyncHTTPTransport", "handle_async_request"),
+    ):
+        kind = getattr(module, owner, None)
+        original = getattr(kind, method, None)
+        if original is not None:
+            setattr(kind, method, refusing(original))
+
+
+def _brief(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {problem}"
 
 
 class _Finder:
@@ -171,14 +211,16 @@ class _Finder:
             self.callback(name, module)
         except Exception as problem:  # noqa: BLE001 - a broken hook must not break the user's import
             self._complain(name, problem)
+            if _replays():
+                _refuse_calls(module, name, problem)
 
     def _complain(self, name: str, problem: Exception) -> None:
         if self._complained:
             return
         self._complained = True
         try:
-            reason = f"{type(problem).__name__}: {problem}"
-            sys.stderr.write(f"cachy: {name} could not be hooked, its calls go out live ({reason})\n")
+            what = "its calls are refused, as the mode is replay" if _replays() else "its calls go out live"
+            sys.stderr.write(f"cachy: {name} could not be hooked, {what} ({_brief(problem)})\n")
         except Exception:  # noqa: BLE001 - stderr may be closed or None
             pass
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import session as sessions
 from ..engine import Replay, Wait
+from ..errors import Miss, fit_for_here
 from ..exchange import Body, BodyWriter, Request
+from ..notices import in_brief
 from ..session import Session
 from .event_loops import landing, pause
 from .httpx_kit import Kit, kit_of_module, kit_of_transport
@@ -79,7 +81,11 @@ def _choosing(original: Any, kit: Kit, wrapper: type[Transport] | type[AsyncTran
         try:
             claim = None if isinstance(inner, kit.left_alone) else _claim_for(session, url)
             return inner if claim is None else wrapper(inner, _kit=kit, _session=session, _claim=claim)
-        except Exception as problem:  # noqa: BLE001 - never between a program and its call
+        except Exception as problem:
+            if session.engine.settings.mode == "replay":
+                # Going on would mean a live call, which replay mode promises never to make.
+                why = f"{kit.module.__name__} could not be wrapped ({in_brief(problem)}); nothing was sent"
+                raise fit_for_here(Miss(why)) from problem
             kit.warn(problem)
             return inner
 

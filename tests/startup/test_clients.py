@@ -187,3 +187,42 @@ def test_pytest_in_front(child: Child, complete: Path, name: str, tmp_path: Path
     path = copy(tmp_path / "pytest", "pytest")
     done = child(complete, "-m", "pytest", "-q", tmp_path / "test_it.py", PYTHONPATH=str(path), CACHY="1")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# What cannot be patched
+
+BROKEN = """
+import asyncio, sys
+import cachy.transports
+cachy.transports.patch = lambda name, module: 1 / 0
+import {name} as lib
+import cachy
+try:
+    print(lib.Client().get("http://127.0.0.1:9/"))
+except cachy.Miss as miss:
+    print("refused:", miss)
+except lib.ConnectError:
+    print("called")
+async def main():
+    async with lib.AsyncClient() as client:
+        await client.post("http://127.0.0.1:9/")
+try:
+    asyncio.run(main())
+except cachy.Miss as miss:
+    print("refused:", miss)
+except lib.ConnectError:
+    print("called")
+"""
+
+
+@pytest.mark.parametrize("wish", ["1", "replay"])
+def test_a_client_that_cannot_be_patched(child: Child, complete: Path, name: str, wish: str) -> None:
+    """Its calls go out live, with one line that says so; in replay mode they are refused."""
+    done = child(complete, "-c", BROKEN.format(name=name), CACHY=wish)
+    said = {
+        "1": f"cachy: {name} could not be hooked, its calls go out live",
+        "replay": f"cachy: {name} could not be hooked, its calls are refused, as the mode is replay",
+    }
+    assert done.stderr == f"{said[wish]} (ZeroDivisionError: division by zero)\n"
+    why = f"refused: {name} could not be hooked (ZeroDivisionError: division by zero), and in replay mode nothing is sent"
+    assert done.stdout.splitlines() == (["called"] * 2 if wish == "1" else [why] * 2)

@@ -204,3 +204,17 @@ def test_an_error_of_ours_never_reaches_the_program(
     with using("replay"), pytest.raises(cachy.Miss):
         lib.get(server.url + "/v1")
     assert len(server.calls) == 2
+
+
+def test_a_client_that_cannot_be_wrapped(
+    lib: Any, server: Any, using: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """When choosing a transport fails the call goes out live, with one line; in replay mode it is refused."""
+    monkeypatch.setattr("cachy.notices._said", set())
+    with using():
+        monkeypatch.setattr("cachy.transports.httpx._claim_for", lambda *_: 1 / 0)
+        assert [lib.get(server.url + "/v1").json() for _ in range(2)] == [{"call": 1}, {"call": 2}]
+    assert capfd.readouterr().err.count("its calls go out live") == 1
+    with using("replay"), pytest.raises(cachy.Miss, match="nothing was sent"):
+        lib.get(server.url + "/v1")
+    assert len(server.calls) == 2
