@@ -49,12 +49,23 @@ def plain_host(host: str) -> str:
             return str(ipaddress.IPv6Address(host))
         except ValueError:
             return host
-    if not host.isascii():
-        try:
-            return host.encode("idna").decode("ascii")
-        except UnicodeError:
-            return host
-    return host
+    return host if host.isascii() else ".".join(map(_ascii_label, host.split(".")))
+
+
+def _ascii_label(label: str) -> str:
+    if label.isascii():
+        return label
+    try:
+        # As the clients do it, which bring this package along; Python's own codec takes straße for strasse.
+        import idna
+
+        return idna.encode(label).decode("ascii")
+    except Exception:  # noqa: BLE001 - not there, or not a name by its rules
+        pass
+    try:
+        return label.encode("idna").decode("ascii")
+    except UnicodeError:
+        return label
 
 
 def written(scheme: str, host: str, port: int | None) -> str:

@@ -159,6 +159,8 @@ def test_other_hosts_are_none_of_ours(url: str) -> None:
         ([Rule("gw-*.corp")], "https://gw-7.corp/w", ("plain", "gw-*.corp")),
         ([Rule("gw-*.corp")], "https://gw-7.x.corp/w", None),
         ([Rule("bücher.example")], "https://xn--bcher-kva.example/w", ("plain", "xn--bcher-kva.example")),
+        # Another host than strasse.example, for the clients as for the registries of names.
+        ([Rule("straße.example")], "https://straße.example/w", ("plain", "xn--strae-oqa.example")),
         ([Rule("localhost:8000", "openai")], "http://localhost:8000/any", ("openai", "localhost:8000")),
         ([Rule("gw.corp", "openrouter")], "http://gw.corp/any", ("openrouter", "gw.corp")),
         (
