@@ -51,7 +51,7 @@ class Kit:
         extensions = _extensions(self.module.codes, recorded.status, recorded.reason, recorded.http_version)
         return self.module.Response(
             recorded.status,
-            headers=[(name.encode("latin-1"), value.encode("utf-8")) for name, value in recorded.headers],
+            headers=[(_raw(name), _raw(value)) for name, value in recorded.headers],
             stream=self._replay_stream(verdict),
             extensions=dict(extensions),
         )
@@ -97,6 +97,13 @@ class Kit:
                 yield index, decoded
         except self.module.DecodingError as problem:
             raise Incomplete(str(problem)) if over else problem from None
+
+
+def _raw(text: str) -> bytes:
+    try:
+        return text.encode("latin-1")  # as it was read
+    except UnicodeEncodeError:  # edited by hand, or pycachy's
+        return text.encode("utf-8", "replace")
 
 
 @lru_cache(maxsize=64)
