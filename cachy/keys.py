@@ -111,8 +111,7 @@ def _canonical(
     parts = urlsplit(url)
     form: dict[str, Any] = {"method": method, "host": host, "path": _path(parts.path)}
     if parts.query:
-        pairs = parse_qsl(parts.query, keep_blank_values=True)
-        query = sorted([name, value] for name, value in pairs if not redact.is_secret_name(name, secret))
+        query = redact.query_that_counts(parse_qsl(parts.query, keep_blank_values=True), secret)
         if query:
             form["query"] = query
     if headers:
@@ -146,7 +145,16 @@ def _headers(request: Request, wanted: frozenset[str]) -> Pairs:
                 [item.strip() for item in value.split(",")] if name.endswith("-beta") else [value.strip()]
             )
             found.setdefault(name, []).extend(values)
+        elif name == "host" and not _is_host_of(request.url, value):
+            found[name] = [value.lower()]  # one address may serve several hosts
     return tuple([(name, ",".join(sorted(set(values)))) for name, values in sorted(found.items())])
+
+
+def _is_host_of(url: str, host: str) -> bool:
+    start = url.find("://") + 3
+    if url.startswith(host, start) and url[start + len(host) : start + len(host) + 1] in ("/", "?", ""):
+        return True  # nearly always
+    return urlsplit(url).netloc.rpartition("@")[2].lower() == host.lower()
 
 
 @lru_cache

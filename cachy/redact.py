@@ -52,6 +52,9 @@ SECRET_QUERY = frozenset(
     ]
 )
 
+PERHAPS_SECRET = frozenset(("key", "token"))
+"""Names in a query that are secrets at providers and elsewhere as likely the name of a record or a page."""
+
 SECRET_HEADERS = frozenset(
     [
         "authorization",
@@ -226,6 +229,19 @@ def is_secret_name(name: str, more: frozenset[str] = frozenset()) -> bool:
     """Whether a query parameter or form field of this name holds a secret."""
     lower = name.lower()
     return lower in SECRET_QUERY or lower in SECRET_FIELDS or lower in more
+
+
+def query_that_counts(
+    pairs: Iterable[tuple[str, str]], more: frozenset[str] = frozenset()
+) -> list[list[str]]:
+    """The parameters of a query that carry meaning, sorted; without its secrets."""
+    found = []
+    for name, value in pairs:
+        if not is_secret_name(name, more):
+            found.append([name, value])
+        elif (lower := name.lower()) in PERHAPS_SECRET and lower not in more:
+            found.append([name, value if len(value) < _SHORTEST else mask(value)])
+    return sorted(found)
 
 
 def blank_request(form: dict[str, Any], more: frozenset[str] = frozenset()) -> dict[str, Any]:

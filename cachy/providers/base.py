@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..exchange import Request, Response
+from ..redact import PERHAPS_SECRET
 
 Json = Any
 """A parsed JSON value."""
@@ -95,7 +96,7 @@ class Provider:
     """Request headers (lower case) that change the meaning; `x-amzn-bedrock-*` is a prefix."""
     secret_headers: frozenset[str] = frozenset()
     """Request headers of this provider that carry a secret, beyond those in `cachy.redact`."""
-    secret_query: frozenset[str] = frozenset()
+    secret_query: frozenset[str] = PERHAPS_SECRET
     """Query parameters of this provider that carry a secret, beyond those in `cachy.redact`."""
     normalise: Callable[[Json], Json] | None = None
     """Writes a JSON body in one way where the service takes it in several; free to change what it is given."""

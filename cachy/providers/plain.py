@@ -16,6 +16,7 @@ PLAIN = Provider(
     name="plain",
     finished=_finished,
     lists=never,
+    secret_query=frozenset(),
     # What any server may choose its answer by.
     headers=MEANING | words("accept accept-language prefer if-none-match if-modified-since"),
 )

@@ -242,7 +242,11 @@ async def _send_async(
 
 
 def _neutral(request: Any, body: Body) -> Request:
-    return Request(request.method, str(request.url), tuple(map(_header, request.headers.raw)), body)
+    url, target = str(request.url), request.extensions.get("target")
+    if target is not None:  # what goes into the request line in the place of the URL's path
+        path = target if isinstance(target, str) else target.decode("latin-1")
+        url = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}/{path.lstrip('/')}"
+    return Request(request.method, url, tuple(map(_header, request.headers.raw)), body)
 
 
 @lru_cache(maxsize=256)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cachy import keys
 from cachy.exchange import SPILL_BYTES, Body, Request
+from cachy.providers import Claim, by_name
 from cachy.providers.base import Provider
 
 CHAT = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Say hello"}], "temperature": 0.5}
@@ -270,3 +271,20 @@ def test_different_meaning_gives_different_keys(one: Any, other: Any) -> None:
 def test_gather_keeps_every_byte() -> None:
     """A body gathered from pieces is their sum."""
     assert Body.gather([b"abc", b"", b"def"]).data == b"abcdef"
+
+
+def test_a_key_in_the_query_of_an_unknown_host_may_be_a_name() -> None:
+    """`?key=` and `?token=` are secrets at providers; elsewhere as likely a record or a page, so they count, masked."""
+    long = "c0ffee" * 5
+
+    def made(provider: str, query: str) -> keys.Canonical:
+        found = by_name(provider)
+        assert found
+        return keys.canonical(Request("GET", f"https://h.example/v?{query}"), Claim(found, "h.example"))
+
+    for name in ("key", "token"):
+        assert made("plain", f"{name}=a").key != made("plain", f"{name}=b").key
+        assert made("plain", f"{name}={long}1").key != made("plain", f"{name}={long}2").key
+        assert long not in made("plain", f"{name}={long}").text
+        assert made("openai", f"{name}=a").key == made("openai", f"{name}=b").key == made("openai", "").key
+    assert made("plain", "api_key=a").key == made("plain", "api_key=b").key
