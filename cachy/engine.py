@@ -75,6 +75,7 @@ class Engine:
 
     def _ask(self, request: Request, claim: Claim) -> Replay | Forward | Wait:
         turn: tuple[str, int] | None = None
+        flight: Flight | None = None
         try:
             mode = self.settings.mode
             reads = mode != "record"
@@ -106,15 +107,20 @@ class Engine:
                 found = Found.WHOLE
             must_go_out = mode == "auto" and found is Found.WHOLE and self._must_go_out(request, claim)
             action = decide(mode, found, must_go_out=must_go_out)
-            flight = None
             if action is Action.RECORD and mode == "auto" and not turn and not must_go_out:
                 flight, leads = self.flights.board(wanted.key)
                 if flight is not None and not leads:
                     return Wait(flight)
+                if flight is not None and found is Found.NOTHING and self.recorded(wanted.key):
+                    # Whoever led before us has landed since we looked.
+                    self.flights.land(wanted.key, flight)
+                    return self._ask(request, claim)
             if self._watch:
                 outcome = {Action.REPLAY: "hit", Action.REFUSE: "missed"}.get(action, "recorded")
                 self._watch(outcome, wanted.key, request.method, self.shown_url(request, claim))
         except Exception as problem:
+            if flight is not None:
+                self.flights.land(wanted.key, flight)
             reason = str(problem) if isinstance(problem, StoreError) else in_brief(problem)
             if self.settings.mode == "replay":
                 # Going on would mean a live call, which replay mode promises never to make.

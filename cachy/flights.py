@@ -15,16 +15,19 @@ from .streaming import now
 
 PATIENCE = 10.0
 """Seconds after which a leader that has its answer and does not read it is not waited for any longer."""
+LONGEST = 600.0
+"""Seconds after which a leader that has no answer yet is not waited for any longer: what the SDKs wait themselves."""
 
 
 class Flight:
     """One live call that others wait for."""
 
-    __slots__ = ("_landed", "_moved", "_wakers")
+    __slots__ = ("_began", "_landed", "_moved", "_wakers")
 
     def __init__(self) -> None:
         self._landed = Event()
         self._wakers: list[Callable[[], None]] = []
+        self._began = now()
         self._moved: float | None = None
 
     @property
@@ -33,8 +36,11 @@ class Flight:
 
     @property
     def stalled(self) -> bool:
-        """Whether the answer has begun and nobody goes on reading it: its reader may be waiting for us."""
-        return self._moved is not None and now() - self._moved > PATIENCE
+        """Whether the answer has begun and nobody goes on reading it (its reader may be waiting for us), or does not
+        come (its event loop may have been stopped)."""
+        if self._moved is None:
+            return now() - self._began > LONGEST
+        return now() - self._moved > PATIENCE
 
     def moved(self) -> None:
         """The answer has begun, or a piece of it has arrived."""

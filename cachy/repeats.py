@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import Lock
+from threading import RLock
 
 from .keys import Canonical, from_object
 
@@ -43,7 +43,8 @@ class Turns:
     """Counts how often each question was asked in this run, in order of asking."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        # Re-entrant: the garbage collector, which runs anywhere, closes forgotten streams, and they give back theirs.
+        self._lock = RLock()
         self._next: dict[str, int] = {}
         self._returned: dict[str, list[int]] = {}
         self._lengths: dict[str, int] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,9 +15,10 @@ from urllib.parse import quote
 import pytest
 
 import cachy
-from cachy import calls, notices, tally
-from cachy.engine import Engine, Forward, Replay
+from cachy import calls, flights, notices, tally
+from cachy.engine import Engine, Forward, Replay, Wait
 from cachy.exchange import Body, Request
+from cachy.flights import Flights
 from cachy.providers import Claim
 from cachy.providers.plain import PLAIN
 from cachy.settings import Settings
@@ -278,6 +280,49 @@ def test_a_clock_that_goes_backwards(store: JsonlStore, monkeypatch: pytest.Monk
     verdict = engine(JsonlStore(store.url)).ask(request(), HERE)
     assert isinstance(verdict, Replay)
     assert verdict.response.body == b'{"n":2}'
+
+
+# Single flight
+
+
+def test_who_cannot_lead_lets_nobody_wait(store: JsonlStore) -> None:
+    """A call that goes on unrecorded after an error of ours is not waited for by others who ask the same."""
+    broken = Engine(Settings(active=True, mode="auto"), store, watch=lambda *facts: 1 / 0)
+    with ThreadPoolExecutor(1) as other:
+        verdicts = [broken.ask(request(), HERE), other.submit(broken.ask, request(), HERE).result()]
+    assert [type(verdict) for verdict in verdicts] == [Forward, Forward]
+
+
+def test_who_comes_just_after_the_landing_is_served(
+    store: JsonlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that is recorded between the look into the store and the boarding is replayed, not asked for again."""
+    asking = engine(store)
+    board = asking.flights.board
+
+    def late(key: str) -> Any:
+        monkeypatch.setattr(Flights, "board", lambda flights, key: board(key))
+        with ThreadPoolExecutor(1) as other:
+            other.submit(lambda: live(engine(store, "record").ask(request(), HERE))).result()
+        return board(key)
+
+    monkeypatch.setattr(Flights, "board", lambda flights, key: late(key))
+    assert isinstance(asking.ask(request(), HERE), Replay)
+    assert isinstance(asking.ask(request(path="/other"), HERE), Forward)
+
+
+def test_a_leader_without_an_answer_is_not_waited_for_for_ever(
+    store: JsonlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After ten minutes, as its event loop may have been stopped, who asks the same calls for itself."""
+    asking = engine(store)
+    first = asking.ask(request(), HERE)
+    with ThreadPoolExecutor(1) as other:  # elsewhere: nobody waits for what he leads himself
+        assert isinstance(other.submit(asking.ask, request(), HERE).result(), Wait)
+        began = flights.now()
+        monkeypatch.setattr(flights, "now", lambda: began + flights.LONGEST + 1)
+        assert isinstance(other.submit(asking.ask, request(), HERE).result(), Forward)
+    assert isinstance(first, Forward)
 
 
 # What is kept
