@@ -26,6 +26,7 @@ def enable(
     repeats: Literal["same", "sequence", "cycle"] | None = None,
     ttl: str | Mapping[str, str] | None = None,
     replay_listings: bool | None = None,
+    ignore: Iterable[str] | None = None,
     redact: Iterable[str] | None = None,
     keep_headers: Iterable[str] | None = None,
     record_status: Iterable[int] | None = None,
@@ -47,6 +48,7 @@ def enable(
         ttl: how long recordings are good for, `"30d"`, or by path, host or provider: `{"*": "30d", "openai": "7d"}`.
             An older one is called again in `auto`; `replay` uses it with a warning.
         replay_listings: whether `auto` replays listings (files, batches, ...) too, which other calls change.
+        ignore: what does not count, by path and pattern: `["messages[*].content:date", "$..run_id", "query.t"]`.
         redact: more names of headers, query parameters and body fields that hold secrets.
         keep_headers: more response headers to record.
         record_status: HTTP status codes to record beyond 2xx.
@@ -76,6 +78,7 @@ def using(
     repeats: Literal["same", "sequence", "cycle"] | None = None,
     ttl: str | Mapping[str, str] | None = None,
     replay_listings: bool | None = None,
+    ignore: Iterable[str] | None = None,
     redact: Iterable[str] | None = None,
     keep_headers: Iterable[str] | None = None,
     record_status: Iterable[int] | None = None,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from . import redact, tally
+from . import echo, redact, tally
 from .exchange import Headers, Request, Response
 from .notices import say_once
 from .providers.answers import completed
@@ -178,20 +179,17 @@ def write(
     """Record the answer, redacted. Raises StoreError."""
     provider = claim.provider
     known = engine.secrets_of(request, claim)
+    answer = replace(
+        response,
+        headers=redact.answer_headers(response.headers, engine.kept_headers, known),
+        body=redact.mask_bytes(response.body, known),
+        partial=partial,
+    )
     recording = Recording(
         key=wanted.key,
         at=_utc_now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         provider=provider.name,
         request=wanted.data(),
-        response=Response(
-            status=response.status,
-            headers=redact.answer_headers(response.headers, engine.kept_headers, known),
-            body=redact.mask_bytes(response.body, known),
-            chunks=response.chunks,
-            ms=response.ms,
-            http_version=response.http_version,
-            reason=response.reason,
-            partial=partial,
-        ),
+        response=replace(answer, echo=echo.find(answer, wanted)),
     )
     engine.store.put(recording.key, recording.to_line())

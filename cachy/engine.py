@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import redact, repeats, tally
+from . import echo, redact, repeats, tally
 from .calls import Forward, Recorder, Verifier, write
 from .errors import Miss, fit_for_here
 from .exchange import Request, Response
 from .flights import Flight, Flights
-from .keys import Canonical, canonical
+from .keys import Canonical, Rules, canonical, rules_for
 from .notices import in_brief, say_once
 from .policy import Action, Found, age, decide, time_to_live
 from .recording import recorded_at, response_of
@@ -24,7 +24,7 @@ from .stores import StoreError
 from .streaming import undisturbed
 
 if TYPE_CHECKING:
-    from .providers import Claim
+    from .providers import Claim, Provider
     from .settings import Settings
     from .stores import Store
 
@@ -67,6 +67,21 @@ class Engine:
         """What the settings add to the names of secrets, in lower case."""
         self.kept_headers = frozenset(name.lower() for name in settings.keep_headers)
         """What the settings add to the response headers that are recorded, in lower case."""
+        self._ignore = None
+        if settings.ignore:
+            from .ignore import Ignore
+
+            self._ignore = Ignore.of(settings.ignore)
+        # By the identity of the provider, which is kept alive with them.
+        self._rules: dict[int, tuple[Rules, Provider]] = {}
+
+    def rules(self, provider: Provider) -> Rules:
+        """What decides the keys of a provider's requests in this session."""
+        known = self._rules.get(id(provider))
+        if known is None:
+            rules = rules_for(provider, self.secret_names, self._ignore)
+            known = self._rules[id(provider)] = (rules, provider)
+        return known[0]
 
     def ask(self, request: Request, claim: Claim) -> Replay | Forward | Wait:
         """Decide one call. Raises Miss in replay mode when there is no recording; nothing else."""
@@ -79,7 +94,7 @@ class Engine:
         try:
             mode = self.settings.mode
             reads = mode != "record"
-            wanted = repeats.of_variant(canonical(request, claim, self.secret_names))
+            wanted = repeats.of_variant(canonical(request, claim, self.rules(claim.provider)))
             if self._counts_turns:
                 wanted, turn = self._turned(wanted, request, claim)
             recorded = self.recorded(wanted.key) if reads else None
@@ -107,6 +122,8 @@ class Engine:
                 found = Found.WHOLE
             must_go_out = mode == "auto" and found is Found.WHOLE and self._must_go_out(request, claim)
             action = decide(mode, found, must_go_out=must_go_out)
+            if recorded is not None and recorded.echo:
+                recorded = echo.put_back(recorded, wanted)
             if action is Action.RECORD and mode == "auto" and not turn and not must_go_out:
                 flight, leads = self.flights.board(wanted.key)
                 if flight is not None and not leads:

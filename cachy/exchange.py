@@ -16,6 +16,8 @@ SPILL_BYTES = 8 * 1024 * 1024
 _BLOCK = 1024 * 1024
 
 Headers = tuple[tuple[str, str], ...]
+Echo = tuple[tuple[int | str, str], ...]
+"""What an answer repeats of its request: (the number of an id or the name of a field, its text). See `cachy.echo`."""
 
 
 class Body:
@@ -115,7 +117,8 @@ class Response:
     """One HTTP answer: status, headers with lower-case names, decoded body.
 
     `chunks` holds (milliseconds since the request was sent, length in bytes) of each piece of the body as it
-    arrived; their lengths add up to `len(body)`. `ms` is the time until the body had ended.
+    arrived; their lengths add up to `len(body)`. `ms` is the time until the body had ended. `echo` says, of a
+    recorded answer, what in its body the request had made up (see `cachy.echo`).
     """
 
     status: int
@@ -127,6 +130,7 @@ class Response:
     reason: str = ""
     partial: bool = False
     """Whether this is only as much as a consumer read that left before the end."""
+    echo: Echo = ()
 
     def header(self, name: str, default: str = "") -> str:
         """The first header called `name` (lower case), or `default`."""

@@ -11,45 +11,83 @@ The canonical request is a JSON object, every member left out when empty:
            | {"type": "text/plain", "text": "..."}
            | {"type": "audio/wav", "digest": "blake2b:...", "size": 12345}}
 
-Long base64 strings and file contents enter as digests. The key is 128 bits of BLAKE2b over the object written
-with sorted names and no spaces.
+Long base64 strings and file contents enter as digests. Where the client made up an id stands `‹id 1›`, where the
+settings say `ignore` stands `‹ignored›` or `‹date›`. The key is 128 bits of BLAKE2b over the object written with
+sorted names and no spaces.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
 from . import redact
+from .echo import Made, Normalise
 from .exchange import Body, Request
 
 if TYPE_CHECKING:
-    from .providers import Claim
+    from .ignore import Ignore
+    from .providers import Claim, Provider
 
 _LONG = 1024  # characters: a base64 string or a text part above this enters as a digest
 _READABLE = 64 * 1024  # bytes: another text body up to this size is kept readable
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
 _REMEMBERED = 16 * 1024  # bytes of a body up to which its canonical form is remembered
 _EXACT = 2**53  # integers above this are not exact as IEEE 754 doubles
+_NOTHING: Mapping[str, str] = {}
 
 
 Pairs = tuple[tuple[str, str], ...]
-Normalise = Callable[[Any], Any] | None
-"""See `Provider.normalise`."""
+
+
+class Rules:
+    """What decides a key besides the request. Compared by identity, as what is remembered is remembered by it."""
+
+    __slots__ = ("headers", "ignore", "normalise", "prefixes", "secret")
+
+    def __init__(
+        self,
+        headers: frozenset[str],
+        secret: frozenset[str],
+        normalise: Normalise | None,
+        ignore: Ignore | None,
+    ) -> None:
+        self.headers = headers
+        """Request headers that carry meaning; those beginning with one of the `prefixes` do too."""
+        self.prefixes = tuple(name[:-1] for name in headers if name.endswith("*"))
+        self.secret = secret
+        """Query parameters that never count, beyond those in `cachy.redact`."""
+        self.normalise = normalise
+        self.ignore = ignore
+
+
+_rules = lru_cache(maxsize=256)(Rules)  # equal rules are the same, from session to session
+
+
+def rules_for(
+    provider: Provider, secret_names: frozenset[str] = frozenset(), ignore: Ignore | None = None
+) -> Rules:
+    """The rules of a provider, with what the settings add to them: names of secrets, and what to ignore."""
+    return _rules(provider.headers, provider.secret_query | secret_names, provider.normalise, ignore)
 
 
 class Canonical:
-    """A canonical request: its `key` (32 hex digits) and its `text` (JSON, sorted, no spaces)."""
+    """A canonical request: its `key` (32 hex digits) and its `text` (JSON, sorted, no spaces).
 
-    __slots__ = ("key", "text")
+    `ids` holds what `‹id 1›`, `‹id 2›`, ... stand for in this very request, `dropped` the fields left out of it.
+    """
 
-    def __init__(self, text: str) -> None:
+    __slots__ = ("dropped", "ids", "key", "text")
+
+    def __init__(self, text: str, ids: tuple[str, ...] = (), dropped: Mapping[str, str] = _NOTHING) -> None:
         self.text = text
         self.key = blake2b(text.encode("ascii"), digest_size=16).hexdigest()
+        self.ids = ids
+        self.dropped = dropped
 
     def data(self) -> dict[str, Any]:
         """The canonical request as an object."""
@@ -64,23 +102,24 @@ class Canonical:
         key first and need not search every prompt for secrets before a hit.
         """
         text = redact.mask_text(_encode(redact.blank_request(self.data(), secret_names)), known)
-        return self if text == self.text else Canonical(text)
+        return self if text == self.text else Canonical(text, self.ids, self.dropped)
+
+    def amended(self, form: dict[str, Any]) -> Canonical:
+        """This request with another canonical object."""
+        return Canonical(_encode(form), self.ids, self.dropped)
 
 
-def canonical(request: Request, claim: Claim, secret_names: frozenset[str] = frozenset()) -> Canonical:
-    """The canonical form of `request`, its body not redacted yet (see `Canonical.redacted`).
-
-    `secret_names` are the names that the settings add to redaction; keys in headers and query never enter.
-    """
-    provider = claim.provider
-    secret = provider.secret_query | secret_names if secret_names else provider.secret_query
-    headers = _headers(request, provider.headers)
+def canonical(request: Request, claim: Claim, rules: Rules | None = None) -> Canonical:
+    """The canonical form of `request`, its body not redacted yet (see `Canonical.redacted`); keys in headers and
+    query never enter. Without `rules` those of the provider alone hold."""
+    rules = rules or rules_for(claim.provider)
+    headers = _headers(request, rules)
     line = (request.method, claim.host, request.url)
     body = request.body
     content_type = request.header("content-type")
     if body.data is None or body.size > _REMEMBERED:
-        return _canonical(*line, headers, content_type, body, secret, provider.normalise)
-    return _canonical_again(*line, headers, content_type, body.data, secret, provider.normalise)
+        return _canonical(*line, headers, content_type, body, rules)
+    return _canonical_again(*line, headers, content_type, body.data, rules)
 
 
 @lru_cache(maxsize=256)
@@ -91,34 +130,29 @@ def _canonical_again(
     headers: Pairs,
     content_type: str,
     body: bytes,
-    secret: frozenset[str],
-    normalise: Normalise,
+    rules: Rules,
 ) -> Canonical:
     # Test suites, notebooks and loops ask the same again and again: the same bytes have the same key.
-    return _canonical(method, host, url, headers, content_type, Body(body), secret, normalise)
+    return _canonical(method, host, url, headers, content_type, Body(body), rules)
 
 
 def _canonical(
-    method: str,
-    host: str,
-    url: str,
-    headers: Pairs,
-    content_type: str,
-    body: Body,
-    secret: frozenset[str],
-    normalise: Normalise,
+    method: str, host: str, url: str, headers: Pairs, content_type: str, body: Body, rules: Rules
 ) -> Canonical:
     parts = urlsplit(url)
     form: dict[str, Any] = {"method": method, "host": host, "path": _path(parts.path)}
     if parts.query:
-        query = redact.query_that_counts(parse_qsl(parts.query, keep_blank_values=True), secret)
+        query = redact.query_that_counts(parse_qsl(parts.query, keep_blank_values=True), rules.secret)
         if query:
             form["query"] = query
     if headers:
         form["headers"] = dict(headers)
+    made = Made()
     if body.size:
-        form["body"] = _body(body, content_type, normalise)
-    return from_object(form)
+        form["body"] = _body(body, content_type, rules, made)
+    if rules.ignore:
+        rules.ignore.mark(form)
+    return Canonical(_encode(form), tuple(made.numbers), made.dropped)
 
 
 def from_object(form: dict[str, Any]) -> Canonical:
@@ -133,9 +167,9 @@ def _path(path: str) -> str:
     return "/".join(quote(unquote_to_bytes(segment), safe=redact.PATH_SAFE) for segment in path.split("/"))
 
 
-def _headers(request: Request, wanted: frozenset[str]) -> Pairs:
+def _headers(request: Request, rules: Rules) -> Pairs:
     found: dict[str, list[str]] = {}
-    prefixes = _prefixes(wanted)
+    wanted, prefixes = rules.headers, rules.prefixes
     for name, value in request.headers:
         if name in wanted or (prefixes and name.startswith(prefixes)):
             if name == "accept" and value.strip() == "*/*":
@@ -157,17 +191,12 @@ def _is_host_of(url: str, host: str) -> bool:
     return urlsplit(url).netloc.rpartition("@")[2].lower() == host.lower()
 
 
-@lru_cache
-def _prefixes(wanted: frozenset[str]) -> tuple[str, ...]:
-    return tuple(name[:-1] for name in wanted if name.endswith("*"))
-
-
-def _body(body: Body, content_type: str, normalise: Normalise) -> dict[str, Any]:
+def _body(body: Body, content_type: str, rules: Rules, made: Made) -> dict[str, Any]:
     kind = content_type.partition(";")[0].strip().lower()
     if body.data is not None:
         if "json" in kind or (not kind and body.data[:1] in (b"{", b"[")):
             try:
-                return {"json": _json(body.data, normalise)}
+                return {"json": _json(body.data, rules, made)}
             except (ValueError, RecursionError):
                 pass  # claims to be JSON and is not (or is JSON lines): it is what its bytes are
         elif kind == "application/x-www-form-urlencoded":
@@ -196,10 +225,12 @@ def digest(body: Body) -> dict[str, Any]:
     return {"digest": "blake2b:" + state.hexdigest(), "size": body.size}
 
 
-def _json(raw: bytes, normalise: Normalise) -> Any:
+def _json(raw: bytes, rules: Rules, made: Made) -> Any:
     value = _decode(raw.decode())
-    if normalise:
-        value = normalise(value)
+    if rules.normalise:
+        value = rules.normalise(value, made)
+    if rules.ignore:
+        value = rules.ignore.json(value)
     return _fold(value) if len(raw) > _LONG else value
 
 

@@ -9,7 +9,8 @@ where it can be read without parsing the request):
 
 `response` holds `text` (UTF-8) or `base64`; `chunks` ([ms, length] pairs) when the body came in several pieces;
 `http` when the protocol was not HTTP/1.1; `reason` when the server said its own; `partial` when the consumer left and
-this is only the beginning of the answer.
+this is only the beginning of the answer; `echo` when the body repeats what the client had made up ([number of an id
+or name of a field, text] pairs, see `cachy.echo`).
 """
 
 from __future__ import annotations
@@ -115,6 +116,8 @@ def _answer_to_json(response: Response) -> dict[str, Any]:
     answer["headers"] = [list(pair) for pair in response.headers]
     if len(response.chunks) > 1:
         answer["chunks"] = [list(chunk) for chunk in response.chunks]
+    if response.echo:
+        answer["echo"] = [list(pair) for pair in response.echo]
     try:
         answer["text"] = response.body.decode()
     except UnicodeDecodeError:
@@ -133,4 +136,5 @@ def _answer_from_json(answer: dict[str, Any]) -> Response:
         answer.get("http", "HTTP/1.1"),
         answer.get("reason", ""),
         answer.get("partial", False),
+        tuple([(name, text) for name, text in answer.get("echo", ())]),
     )

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import RLock
 
-from .keys import Canonical, from_object
+from .keys import Canonical
 
 _variant: ContextVar[str] = ContextVar("cachy_variant", default="")
 
@@ -84,4 +84,4 @@ def of_turn(wanted: Canonical, turn: int) -> Canonical:
 
 
 def _with(wanted: Canonical, **more: object) -> Canonical:
-    return from_object({**wanted.data(), **more})
+    return wanted.amended({**wanted.data(), **more})

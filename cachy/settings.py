@@ -22,7 +22,6 @@ from .values import MODES, READERS, HostRule, TtlRule, as_text
 
 __all__ = ["MODES", "HostRule", "Settings", "find_project", "load", "to_environ"]
 
-_LATER = ("ignore",)  # names of the design that this version does not have yet
 _FROM_PARENT = "CACHY_SETTLED"  # JSON: what the parent process (cachy-run) found in files, and the defaults
 _INSIDE = "a path inside the project (set CACHY_STORE for any other)"
 _OURS = ("CACHY_RUN_DIR", "CACHY_LOG", _FROM_PARENT)  # variables that are no settings
@@ -46,6 +45,7 @@ class Settings:
     ttl: tuple[TtlRule, ...] = ()
     replay_listings: bool = False
     """Whether `auto` replays listings too (files, batches, ...), which other calls change."""
+    ignore: tuple[str, ...] = ()
     redact: tuple[str, ...] = ()
     keep_headers: tuple[str, ...] = ()
     record_status: frozenset[int] = frozenset()
@@ -202,8 +202,6 @@ def _from_environment(
                 values[variables[variable]] = environ[variable]
         elif variable == "CACHY_ENABLED":
             warnings.append("CACHY_ENABLED is no setting; use CACHY=1 or CACHY=0")
-        elif variable in map(_variable, _LATER):
-            warnings.append(f"this version of cachy does not have the setting {variable} yet")
         elif variable.startswith("CACHY_") and variable not in _OURS:
             from difflib import get_close_matches
 
@@ -234,8 +232,6 @@ def _named(table: Mapping[str, Any], where: str, warnings: list[str]) -> list[tu
         name = str(given).replace("_", "-")
         if name in READERS:
             known.append((name, value))
-        elif name in _LATER:
-            warnings.append(f"{where}: this version of cachy does not have the setting {name} yet")
         else:
             from difflib import get_close_matches
 

@@ -5,6 +5,7 @@ A reader returns the value in its final form or raises ValueError with what was 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import NoneType
@@ -62,6 +63,10 @@ def text(value: Any) -> str:
 
 def names(value: Any) -> tuple[str, ...]:
     return tuple(_items(value, "a list of names"))
+
+
+def entries(value: Any) -> tuple[str, ...]:
+    return tuple(_items(value, 'a list such as ["messages[*].content:date", "$..run_id"]'))
 
 
 def statuses(value: Any) -> frozenset[int]:
@@ -144,7 +149,19 @@ def _host(text: str | None) -> str:
     return scheme + found + rest.partition("/")[0].rpartition("@")[2]
 
 
+def list_as_text(items: Iterable[str]) -> str:
+    """The form of a list in the environment that its reader reads back: with commas, or as JSON."""
+    found = list(items)
+    text = ",".join(found)
+    return text if _items(text, "") == found else json.dumps(found)
+
+
 def _items(value: Any, wanted: str) -> list[str]:
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)  # the form for what has commas in it
+        except (ValueError, RecursionError):
+            pass  # a host such as [::1]:8000
     if isinstance(value, str):
         return [item.strip() for item in value.split(",") if item.strip()]
     if isinstance(value, Iterable) and not isinstance(value, Mapping):
@@ -197,7 +214,7 @@ def as_text(value: Any) -> str:
             return hosts_as_text(value)
         if value and isinstance(value[0], TtlRule):
             return ",".join(f"{rule.pattern}={rule.seconds:.15g}s" for rule in value)
-        return ",".join(value)
+        return list_as_text(value)
     return str(value)
 
 
@@ -209,6 +226,7 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "repeats": one_of("same", "sequence", "cycle"),
     "ttl": ttl,
     "replay-listings": boolean,
+    "ignore": entries,
     "redact": names,
     "keep-headers": names,
     "record-status": statuses,

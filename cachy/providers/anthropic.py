@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .answers import finished
 from .base import Provider
+from .volatile import COMMON
 
 PROVIDERS = (
     Provider(
@@ -19,6 +20,7 @@ PROVIDERS = (
             "ANTHROPIC_AWS_API_BASE",
         ),
         key_env=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_FOUNDRY_API_KEY"),
+        normalise=COMMON,
         shape="anthropic",
     ),
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..echo import Normalise
 from ..exchange import Request, Response
 from ..redact import PERHAPS_SECRET
 
@@ -98,8 +99,9 @@ class Provider:
     """Request headers of this provider that carry a secret, beyond those in `cachy.redact`."""
     secret_query: frozenset[str] = PERHAPS_SECRET
     """Query parameters of this provider that carry a secret, beyond those in `cachy.redact`."""
-    normalise: Callable[[Json], Json] | None = None
-    """Writes a JSON body in one way where the service takes it in several; free to change what it is given."""
+    normalise: Normalise | None = None
+    """Takes a JSON body, which it is free to change, and a `cachy.echo.Made`; returns the body. It writes in one
+    way what the service takes in several, and tells `Made` what the client makes up anew in each run."""
     skip: Callable[[Request], Unrecordable] = not_content
     lists: Callable[[Request], bool] = is_listing
     """Which GET requests list things: in `auto` they go out each time, unless the setting `replay-listings` is on."""

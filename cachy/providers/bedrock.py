@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from ..echo import Made
 from .answers import finished
-from .base import MEANING, Provider
+from .base import MEANING, Json, Provider
+from .volatile import COMMON, in_turn, members
+
+
+def _converse(body: Json, made: Made) -> Json:
+    said = members(body, "messages")
+    for message in said:
+        for block in members(message, "content"):
+            made.renumber(block.get("toolUse"), "toolUseId")
+            made.renumber(block.get("toolResult"), "toolUseId")
+    if said:
+        made.drop(body, "requestMetadata")  # what the invocation logs can be filtered by
+    return body
+
 
 PROVIDERS = (
     Provider(
@@ -30,6 +44,8 @@ PROVIDERS = (
         key_env=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_BEARER_TOKEN_BEDROCK"),
         # Guardrail, latency class, accepted type; the rest of AWS's headers are signature and retry noise.
         headers=MEANING | {"x-amzn-bedrock-*", "accept"},
+        # `invoke` takes the body of the model's maker; Mantle speaks OpenAI's and Anthropic's dialects.
+        normalise=in_turn(_converse, COMMON),
         shape="bedrock",
     ),
 )

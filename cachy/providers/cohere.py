@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .answers import finished
 from .base import Provider
+from .volatile import COMMON
 
 PROVIDERS = (
     Provider(
@@ -12,6 +13,7 @@ PROVIDERS = (
         hosts=("api.cohere.com", "api.cohere.ai"),
         base_url_env=("CO_API_URL", "COHERE_API_BASE"),
         key_env=("CO_API_KEY", "COHERE_API_KEY"),
+        normalise=COMMON,
         shape="cohere",
     ),
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from ..echo import Made
 from ..exchange import Request, Response
 from .answers import judge
 from .base import MEANING, Json, Provider, Unrecordable, words
 from .jobs import not_final
+from .volatile import COMMON, in_turn, members, texts
 
 
 def _not_done(request: Request, value: Json) -> Unrecordable:
@@ -32,7 +34,7 @@ _FREE = words(
 _HUMP = re.compile("_([a-z])")
 
 
-def _one_spelling(body: Json) -> Json:
+def _one_spelling(body: Json, made: Made) -> Json:
     """Protocol buffers as JSON: every field has two names (google-genai 1 writes `mimeType`, 3 `mime_type`), and
     settings that are all left out are no settings."""
     if not isinstance(body, dict) or "contents" not in body:
@@ -57,6 +59,29 @@ def _camel(value: Json) -> Json:
     return renamed
 
 
+_CALLS = words("functionCall functionResponse toolCall toolResponse executableCode codeExecutionResult")
+
+
+def _generate_content(body: Json, made: Made) -> Json:
+    for content in members(body, "contents"):
+        for part in members(content, "parts"):
+            for name in sorted(_CALLS.intersection(part)):
+                made.renumber(part[name], "id")
+    return body
+
+
+def _interactions(body: Json, made: Made) -> Json:
+    steps = members(body, "input")
+    calls = texts(step.get("id") for step in steps if str(step.get("type")).endswith("_call"))
+    for step in steps:
+        # As in OpenAI's responses: what answers a call of an earlier interaction keeps its id.
+        made.renumber(step, "id", calls)
+        made.renumber(step, "call_id", calls)
+    return body
+
+
+_NORMALISE = in_turn(_one_spelling, _generate_content, _interactions, COMMON)
+
 # What an upload request asks for stands in its headers: start, upload, finalize; size and type of the file.
 _HEADERS = MEANING | {"x-goog-upload-*"}
 
@@ -68,7 +93,7 @@ PROVIDERS = (
         base_url_env=("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_BASE", "GEMINI_BASE_URL"),
         key_env=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_API_KEY"),
         headers=_HEADERS,
-        normalise=_one_spelling,
+        normalise=_NORMALISE,
         shape="gemini",
     ),
     Provider(
@@ -89,7 +114,7 @@ PROVIDERS = (
         ),
         key_env=("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_API_KEY"),
         headers=_HEADERS,
-        normalise=_one_spelling,
+        normalise=_NORMALISE,
         shape="vertex",
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..exchange import Request
 from .answers import finished
 from .base import Provider, Unrecordable
+from .volatile import COMMON
 
 
 def _not_a_lookup(request: Request) -> Unrecordable:
@@ -20,6 +21,7 @@ PROVIDERS = (
         hosts=("router.huggingface.co", "api-inference.huggingface.co", "*.endpoints.huggingface.cloud"),
         base_url_env=("HF_INFERENCE_ENDPOINT", "HF_API_BASE", "HUGGINGFACE_API_BASE"),
         key_env=("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_API_KEY"),
+        normalise=COMMON,
         shape="openai",
     ),
     # An inference client asks the hub first who serves a model: without that answer nothing replays offline.

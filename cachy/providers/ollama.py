@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .answers import finished
 from .base import Provider
+from .volatile import COMMON
 
 PROVIDERS = (
     Provider(
@@ -17,6 +18,7 @@ PROVIDERS = (
             "host.docker.internal:11434",
         ),
         base_url_env=("OLLAMA_HOST", "OLLAMA_API_BASE", "OLLAMA_BASE_URL"),
+        normalise=COMMON,
         shape="ollama",
     ),
     # The same host serves the web site.
@@ -25,6 +27,7 @@ PROVIDERS = (
         finished=finished,
         hosts=("ollama.com",),
         key_env=("OLLAMA_API_KEY",),
+        normalise=COMMON,
         shape="ollama",
         paths=("/api/", "/v1/"),
     ),

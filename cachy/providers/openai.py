@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from ..echo import Normalise
 from .answers import finished
 from .base import MEANING, Provider
+from .volatile import COMMON, in_turn, records
 
 
-def _like(name: str, *hosts: str, key: str, url: str = "", paths: tuple[str, ...] = ()) -> Provider:
+def _like(
+    name: str,
+    *hosts: str,
+    key: str,
+    url: str = "",
+    paths: tuple[str, ...] = (),
+    normalise: Normalise = COMMON,
+) -> Provider:
     """A service with OpenAI's API; `key` and `url` name environment variables, separated by spaces."""
     return Provider(
         name=name,
@@ -16,6 +25,7 @@ def _like(name: str, *hosts: str, key: str, url: str = "", paths: tuple[str, ...
         base_url_env=tuple(url.split()),
         # Groq's compound systems come in versions; the others take nothing of the kind.
         headers=MEANING | {"groq-model-version"},
+        normalise=normalise,
         shape="openai",
         paths=paths,
     )
@@ -64,6 +74,7 @@ PROVIDERS = (
         key="OPENROUTER_API_KEY",
         url="OPENROUTER_BASE_URL OPENROUTER_API_BASE",
         paths=("/api/",),
+        normalise=in_turn(COMMON, records("session_id", "trace")),
     ),
     _like("groq", "api.groq.com", key="GROQ_API_KEY", url="GROQ_BASE_URL GROQ_API_BASE"),
     _like(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .answers import finished
 from .base import Provider
+from .volatile import COMMON
 
 PROVIDERS = (
     Provider(
@@ -12,6 +13,7 @@ PROVIDERS = (
         hosts=("api.voyageai.com", "ai.mongodb.com"),
         base_url_env=("VOYAGE_API_BASE", "VOYAGE_BASE_URL"),
         key_env=("VOYAGE_API_KEY",),
+        normalise=COMMON,
         shape="openai",
     ),
 )

@@ -14,6 +14,7 @@ from cachy import settings, trust
 DEFAULTS = {
     "mode": "auto",
     "hosts": (),
+    "ignore": (),
     "redact": (),
     "keep_headers": (),
     "record_status": frozenset(),
@@ -185,12 +186,10 @@ def test_both_spellings_of_a_name(load: Any, name: str) -> None:
         ({"toml": "[tool.cachy]\nstor = 'x'"}, "there is no setting stor; did you mean store?"),
         ({"toml": "[tool.cachy]\nkeep_header = []"}, "did you mean keep-headers?"),
         ({"toml": "[tool.cachy]\nzzz = 1"}, "there is no setting zzz"),
-        ({"toml": "[tool.cachy]\nignore = []"}, "does not have the setting ignore yet"),
         ({"config": "mod = 'auto'"}, "config.toml: there is no setting mod; did you mean mode?"),
         ({"arguments": {"colour": 1}}, "the arguments: there is no setting colour"),
         ({"CACHY_STOER": "x"}, "CACHY_STOER is no setting; did you mean CACHY_STORE?"),
         ({"CACHY_ENABLED": "0"}, "use CACHY=1 or CACHY=0"),
-        ({"CACHY_IGNORE": "x"}, "does not have the setting CACHY_IGNORE yet"),
         ({"CACHY_SETTLED": "[]"}, "is damaged; it is ignored"),
         ({"CACHY_SETTLED": "{"}, "is damaged; it is ignored"),
     ],
@@ -227,6 +226,9 @@ WRONG = [
     ("hosts", {"localhost": {"provider": 3}}),
     ("hosts", {"localhost": {"colour": "x"}}),
     ("hosts", {"localhost": "open,ai"}),
+    ("ignore", 3),
+    ("ignore", {"a": "date"}),
+    ("ignore", ["a", ""]),
     ("redact", 3),
     ("redact", {"a": 1}),
     ("redact", ["ok", 3]),
@@ -403,7 +405,7 @@ def test_a_child_reads_the_same_settings(load: Any, tmp_path: Path) -> None:
     """What the parent found is what a child finds, in another folder and without reading a file."""
     parent = load(
         {"store": "x.jsonl", "summary": False},
-        toml="[tool.cachy]\non-miss = 'respond'\nredact = ['a']\n[tool.cachy.hosts]\n"
+        toml="[tool.cachy]\non-miss = 'respond'\nredact = ['a']\nignore = ['a:/x{1,2}/', 'b']\n[tool.cachy.hosts]\n"
         "'localhost:*' = 'openai'\n'gw.corp' = {as = 'api.openai.com'}",
         config="pace = 'recorded'\nrecord-status = [404, 400]\nkeep-headers = ['x-a', 'x-b']",
         CACHY_MODE="record",

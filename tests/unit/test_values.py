@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachy.values import READERS, HostRule, hosts, hosts_as_text
+from cachy.values import READERS, HostRule, hosts, hosts_as_text, list_as_text
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,9 @@ from cachy.values import READERS, HostRule, hosts, hosts_as_text
         ("redact", "a, b,,", ("a", "b")),
         ("redact", ["a", " b "], ("a", "b")),
         ("redact", "", ()),
+        ("ignore", "a:date, $..b", ("a:date", "$..b")),
+        ("ignore", '["a:/x{1,2}/", "b"]', ("a:/x{1,2}/", "b")),
+        ("ignore", "['a b']:date", ("['a b']:date",)),
         ("keep-headers", {"x-a"}, ("x-a",)),
         ("record-status", "404, 400", {400, 404}),
         ("record-status", [404, "400"], {400, 404}),
@@ -79,6 +82,12 @@ def test_the_text_form_of_hosts_reads_back(table: dict[str, Any]) -> None:
     rules = hosts(table)
     assert len(rules) == len(table)
     assert hosts(hosts_as_text(rules)) == rules
+
+
+@given(st.lists(st.text().filter(lambda text: bool(text.strip())).map(str.strip), max_size=4))
+def test_the_text_form_of_a_list_reads_back(items: list[str]) -> None:
+    """Also of items with commas or brackets in them."""
+    assert READERS["ignore"](list_as_text(items)) == tuple(items)
 
 
 @given(
