@@ -43,6 +43,10 @@ class Store(Protocol):
         """Whether it holds any recording of pycachy (8 hex digits as the key)."""
 
     @property
+    def providers(self) -> frozenset[str]:
+        """Names of the providers that it holds recordings of, pycachy's not among them."""
+
+    @property
     def problems(self) -> str | None:
         """What is wrong with it (lines that are no recordings) and what to do, in one line; or None."""
 
@@ -86,6 +90,11 @@ class Unusable:
 
     @property
     def legacy(self) -> bool:
+        """Raises StoreError."""
+        raise self._problem
+
+    @property
+    def providers(self) -> frozenset[str]:
         """Raises StoreError."""
         raise self._problem
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from errno import EDQUOT, EFBIG, ENOSPC
 
 from . import StoreError
-from .lines import HEAD, Lines, tombstone
+from .lines import HEAD, Lines, cut, runs, tombstone
 from .locking import lock, unlock
 
 _CONFLICT = (b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>")
@@ -119,12 +119,16 @@ class JsonlStore:
     def _walk(self, newest_first: bool) -> Iterator[tuple[str, bytes]]:
         with _LOCK:
             self._refresh()
-            places = self._lines.places
-            keys = [key.decode() for key in sorted(places, key=places.__getitem__, reverse=newest_first)]
-        for key in keys:
-            line = self.get(key)
-            if line is not None:  # else somebody deleted it meanwhile
-                yield key, line
+            items = self._lines.places.items()  # in the order of the file
+            places = list(reversed(items) if newest_first else items)
+        for start, stop, run in runs(places):
+            with _LOCK:
+                data = self._read(start, stop + 1)
+            for key, (offset, length) in run:
+                # Not there any more when the file was replaced meanwhile, or the key deleted.
+                line = cut(data, offset - start, length, key) or self.get(key.decode())
+                if line is not None:
+                    yield key.decode(), line
 
     def __len__(self) -> int:
         """How many keys there are. Raises StoreError."""
@@ -138,6 +142,13 @@ class JsonlStore:
         with _LOCK:
             self._refresh()
             return self._lines.pycachy > 0
+
+    @property
+    def providers(self) -> frozenset[str]:
+        """Names of the providers of its recordings, pycachy's not among them. Raises StoreError."""
+        with _LOCK:
+            self._refresh()
+            return frozenset(self._lines.providers)
 
     @property
     def problems(self) -> str | None:
@@ -233,18 +244,20 @@ class JsonlStore:
         if place is None:
             return None
         offset, length = place
+        # With the byte behind it, to see that it still ends there.
+        return cut(self._read(offset, offset + length + 1), 0, length, key)
+
+    def _read(self, start: int, stop: int) -> bytes:
+        """These bytes of the file, or fewer when that is no longer possible."""
         try:
             if self._fd is None:
                 self._open()
             assert self._fd is not None
-            data = _pread(
-                self._fd, length + 1, offset
-            )  # with the byte behind it, to see that it still ends there
+            return _pread(self._fd, stop - start, start)
         except OSError:
-            return None
-        self._release()
-        line, behind = data[:length], data[length:]
-        return line if len(line) == length and key in line[:64] and not behind.strip() else None
+            return b""
+        finally:
+            self._release()
 
     def _open(self) -> os.stat_result:
         self._close()

@@ -8,6 +8,7 @@ wins, as it did there. Everything else is skipped: blank lines, conflict markers
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from ..legacy import LINE
 
@@ -16,11 +17,39 @@ _OURS = re.compile(rb'\{"key":"([0-9a-f]{32})",')
 _BRACE = ord("}")
 _BOM = b"\xef\xbb\xbf"
 _MARK = 256
+_RUN = 256 * 1024  # bytes to read at a time where all lines are wanted, or the newest
+_PROVIDER = re.compile(rb'"provider":"([^"\\]*)",')
+_PROVIDER_AT = 76  # where it stands in a line, unless somebody else wrote it
+
+Placed = tuple[bytes, tuple[int, int]]
+"""A key, and the offset and the length of its line."""
 
 
 def tombstone(key: bytes) -> bytes:
     """The line that forgets `key`, without a newline."""
     return HEAD + key + b'","v":1,"deleted":true}'
+
+
+def cut(data: bytes, start: int, length: int, key: bytes) -> bytes | None:
+    """The line of `key` in `data`, or None when it is not there, or does not end there."""
+    line, behind = data[start : start + length], data[start + length : start + length + 1]
+    return line if len(line) == length and key in line[:64] and not behind.strip() else None
+
+
+def runs(places: list[Placed]) -> Iterator[tuple[int, int, list[Placed]]]:
+    """Neighbours in the file, to be read at once: from where to where, and their places in the given order."""
+    run: list[Placed] = []
+    start = stop = 0
+    for placed in places:
+        offset, length = placed[1]
+        low, high = min(start, offset), max(stop, offset + length)
+        if run and high - low > _RUN:
+            yield start, stop, run
+            run = []
+        start, stop = (low, high) if run else (offset, offset + length)
+        run.append(placed)
+    if run:
+        yield start, stop, run
 
 
 _SHORTEST = len(tombstone(b"0" * 32)) + 1  # a line of ours this long is a recording
@@ -31,7 +60,10 @@ class Lines:
 
     def __init__(self) -> None:
         self.places: dict[bytes, tuple[int, int]] = {}
-        """key: (offset, length), the newline not counted"""
+        """key: (offset, length), the newline not counted; in the order of the file"""
+        self.providers: set[str] = set()
+        """Names of the providers of recordings of ours, those that were deleted or replaced among them."""
+        self._provider = b" "  # as the last line named it
         self.pycachy = 0
         """How many of these keys are pycachy's."""
         self.end = 0
@@ -66,11 +98,16 @@ class Lines:
 
     def _take_lines(self, data: bytes) -> int:
         # The hot loop: a line of ours is neither parsed nor copied.
-        places, base, start = self.places, self.end, 0
+        places, base, start, provider = self.places, self.end, 0, self._provider
         while (stop := data.find(b"\n", start)) >= 0:
             ours = _OURS.match(data, start)
             if ours and data[stop - 1] == _BRACE and stop - start >= _SHORTEST:
-                places[ours[1]] = (base + start, stop - start)
+                key = ours[1]
+                if key in places:
+                    del places[key]  # so that it stands at the end, as in the file
+                places[key] = (base + start, stop - start)
+                if not data.startswith(provider, start + _PROVIDER_AT):
+                    provider = self._meet(data[start : start + 256])
             else:
                 self._take_other(data[start:stop], base + start)
             start = stop + 1
@@ -96,11 +133,20 @@ class Lines:
                 self.places.setdefault(key, (at, len(line)))
                 return
             if not old and line.endswith(b"}"):
+                self.places.pop(key, None)
                 self.places[key] = (at, len(line))
+                self._meet(line[:256])
                 return
         self.bad += 1
         if self.first_bad < 0:
             self.first_bad = at
+
+    def _meet(self, start: bytes) -> bytes:
+        """Remember whose recording a line is; how a line names that provider."""
+        if found := _PROVIDER.search(start):
+            self.providers.add(found[1].decode("utf-8", "replace"))
+            self._provider = found[0]
+        return self._provider
 
     def _take_tail(self, tail: bytes) -> None:
         """What follows the last newline: a torn line, or a whole one that only lacks its newline."""

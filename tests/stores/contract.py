@@ -96,6 +96,22 @@ class StoreContract:
         assert list(store) == [(C, line_of(C)), (B, line_of(B)), (A, line_of(A, "again"))]
         assert list(reversed(store)) == list(store)[::-1]
 
+    def test_iteration_over_more_than_is_read_at_a_time(self, store: Any) -> None:
+        """Lines of every size come whole and in order, from either end."""
+        lines = {f"{n:032x}": line_of(f"{n:032x}", "x" * (n * 7919 % 120_000)) for n in range(40)}
+        for key, line in lines.items():
+            store.put(key, line)
+        assert list(store) == list(lines.items())
+        assert list(reversed(store)) == list(lines.items())[::-1]
+
+    def test_the_providers_of_its_recordings(self, store: Any, reopen: Callable[[], Any]) -> None:
+        """The store knows whose recordings it holds."""
+        assert store.providers == frozenset()
+        for key, name in ((A, "openai"), (B, "openai"), (C, "x-é")):
+            store.put(key, line_of(key).replace(b'"openai"', f'"{name}"'.encode()))
+        for opened in (store, reopen()):
+            assert opened.providers == {"openai", "x-é"}
+
     def test_two_open_stores_see_each_other(self, store: Any, reopen: Callable[[], Any]) -> None:
         """What one writes or deletes the other sees at its next look, also after it looked in vain."""
         other = reopen()
