@@ -9,7 +9,19 @@ from __future__ import annotations
 
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, Literal, NamedTuple
+
+
+class Change(NamedTuple):
+    """A difference between what was asked and the nearest recording."""
+
+    path: str
+    """Of the field, as the setting `ignore` takes it: `messages[1].content`, `query.page`, `header.x-run`."""
+    kind: Literal["changed", "added", "removed"]
+    recorded: Any
+    """The recorded value; None when there is none (`added`)."""
+    asked: Any
+    """The value asked for now; None when there is none (`removed`)."""
 
 
 class Miss(BaseException):
@@ -18,8 +30,15 @@ class Miss(BaseException):
     It is a `BaseException` because SDKs wrap and retry ordinary exceptions of their transport ("Connection
     error.", after seconds of waiting); this way it ends the call at once with its own words.
 
-    Attributes: `method`, `url` (without secrets), `provider`, `key` (32 hex digits), `store`, `request` (the
-    canonical request), `nearest` (key of the most similar recording, or None) and `differences` (one line each).
+    It can be pickled, and carries no secret. Attributes:
+
+    - what was asked: `method`, `url`, `provider`, `request` (the canonical request), its `key` (32 hex digits),
+      and `caller`, the `file:line` of the program ("" when it is not known);
+    - where a recording was looked for: `store`, a path or URL;
+    - `nearest`: the key of the most similar recording, or None; `differences` from it, one line each, and the
+      same as `changes`;
+    - `guess`: the line of settings that would cure a difference that looks volatile, or "";
+    - `command`: what makes the call again and records it, or "" when that is not known.
     """
 
     __module__ = "cachy"  # where people import it from; tracebacks say so too
@@ -36,6 +55,10 @@ class Miss(BaseException):
         request: dict[str, Any] | None = None,
         nearest: str | None = None,
         differences: tuple[str, ...] = (),
+        changes: tuple[Change, ...] = (),
+        guess: str = "",
+        caller: str = "",
+        command: str = "",
     ) -> None:
         super().__init__(message)
         self.method = method
@@ -46,6 +69,10 @@ class Miss(BaseException):
         self.request = request or {}
         self.nearest = nearest
         self.differences = differences
+        self.changes = changes
+        self.guess = guess
+        self.caller = caller
+        self.command = command
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions cross process borders (multiprocessing, xdist); the default would lose the keyword facts.

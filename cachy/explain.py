@@ -1,35 +1,34 @@
 """Why a request has no recording: the nearest recording, what differs, and what to do about it.
 
-Runs only when a miss is certain, and never for longer than a quarter of a second.
+Runs only when a miss is certain. A person waits for it: the search has its time (see `cachy.nearest`), and what is
+compared and shown is bounded.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from . import tally
+from . import misses, redact, tally
+from .difference import changes, line_of
 from .errors import Miss
 from .exchange import Request
-from .notices import in_brief
-from .recording import Recording
+from .guess import guess
+from .nearest import Nearest, nearest
+from .notices import in_brief, printable
 from .report.terminal import place
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .keys import Canonical
     from .providers import Claim
+    from .settings import Settings
 
-_BUDGET = 0.25  # seconds for the search; it grows with the store, a person's patience does not
 _SHOWN = 5  # differences
-_AROUND = 24  # characters of context on either side of a difference in a text
-_COMPARED = 20_000  # characters of a text that are looked at to tell how alike two are
-_clock = time.perf_counter
-
-Leaves = dict[str, Any]
+_LONGEST_COMMAND = 160  # characters
 
 
 def explain(
@@ -37,50 +36,54 @@ def explain(
 ) -> Miss:
     """The Miss for a request; `wanted` is None when not even its key could be made (`problem` says why)."""
     url = engine.shown_url(request, claim)
-    settings = engine.settings
     store = place(engine.store.url)
-    why = "CI is set, so nothing is called" if settings.mode_is_from_ci else "mode replay, nothing was sent"
     asked = wanted.data() if wanted else {}
-    leaves = _leaves(asked)
-    nearest = _Nearest()
-    differences: tuple[str, ...] = ()
+    found = Nearest()
     if wanted:
         try:
-            nearest.search(engine, asked, leaves)
+            found = nearest(engine.store, asked)
         except Exception as trouble:  # noqa: BLE001 - a damaged store must not hide the miss behind another error
             problem = problem or in_brief(trouble)
-    if nearest.key:
-        names, lines = _compare(nearest.leaves, leaves)
-        differences = tuple(lines)
+    differing = changes(found.request, asked) if found.key else []
+    differences = tuple(map(line_of, differing))
+    cause = guess(differing)
+    if found.key:
+        names = [change.path for change in differing]
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        first = f"{shown} not as in recording {nearest.key[:8]}"
-        if wanted and nearest.key == wanted.key:  # a partial one
-            first = f"recording {nearest.key[:8]} ends here, because whoever recorded it read no further"
+        first = f"{shown} not as in recording {found.key[:8]}"
+        if wanted and found.key == wanted.key:  # a partial one
+            first = f"recording {found.key[:8]} ends here, because whoever recorded it read no further"
         elif not names:  # made by a cachy with other rules of redaction or of keys
-            first = f"recording {nearest.key[:8]} has the same request under another key"
+            first = f"recording {found.key[:8]} has the same request under another key"
     elif problem:
         first = f"the recordings could not be searched ({problem})"
-    elif nearest.cut:
-        first = f"nothing like it is among the newest {nearest.seen} recordings in {store}"
+    elif found.cut:
+        first = f"nothing like it is among the newest {found.searched} recordings in {store}"
     else:
         first = f"nothing like it is recorded in {store}"
-    model = leaves.get("body.model")
+    settings = engine.settings
+    why = "CI is set, so nothing is called" if settings.mode_is_from_ci else "mode replay, nothing was sent"
     caller = _caller()
-    if settings.origins.get("mode", "").startswith("block "):
-        todo = 'with the mode of this block set to "auto"'
-    else:
-        todo = "with cachy-run --mode auto" if tally.RUN_DIR in os.environ else "with CACHY=auto"
     lines = [
         f"{first} ({why})",
-        f"  {request.method} {url}"
-        + (f"  {model}" if isinstance(model, str) else "")
-        + (f"  at {caller}" if caller else ""),
+        "  ".join(filter(None, (f"  {request.method} {url}", _model(asked), caller and f"at {caller}"))),
         *(f"  {line}" for line in differences[:_SHOWN]),
     ]
     if len(differences) > _SHOWN:
         lines.append(f"  … and {len(differences) - _SHOWN} more differences")
-    lines.append(f"  to record it, run once {todo} (store: {store})")
-    return Miss(
+    if cause:
+        lines.append(f"  looks volatile ({cause.what}), would be cured by: {cause.line}")
+    if found.key and found.cut:
+        lines.append(f"  searched the newest {found.searched:,} of {len(engine.store):,} recordings")
+    command = _command(settings)
+    if command:
+        todo = f"to record it: {command}"
+    elif settings.origins.get("mode", "").startswith("block "):
+        todo = 'to record it, run once with the mode of this block set to "auto"'
+    else:
+        todo = f"to record it, run once with {'cachy-run --mode auto' if _by_run() else 'CACHY=auto'}"
+    lines.append(f"  {todo} (store: {store})")
+    miss = Miss(
         "\n".join(lines),
         method=request.method,
         url=url,
@@ -88,126 +91,21 @@ def explain(
         key=wanted.key if wanted else "",
         store=store if "://" in engine.store.url else engine.store.url,
         request=asked,
-        nearest=nearest.key or None,
+        nearest=found.key or None,
         differences=differences,
+        changes=tuple(differing),
+        guess=cause.line if cause else "",
+        caller=caller,
+        command=command,
     )
+    misses.note(miss)
+    return miss
 
 
-def _leaves(asked: dict[str, Any]) -> Leaves:
-    """Each value of a canonical request by its path: `{"body.messages[1].content": "..."}`."""
-    found: Leaves = {}
-
-    def walk(path: str, value: Any) -> None:
-        if isinstance(value, dict) and value:
-            for name, item in value.items():
-                walk(f"{path}.{name}" if path else name, item)
-        elif isinstance(value, list) and value:
-            for index, item in enumerate(value):
-                walk(f"{path}[{index}]", item)
-        else:
-            found[path] = value
-
-    for name, value in asked.items():
-        # People know the fields of the body by their own names, not by the form it is kept in.
-        inner = value.get("json", value) if name == "body" and isinstance(value, dict) else value
-        walk(name, inner)
-    return found
-
-
-class _Nearest:
-    """The recording that has most in common with a request: one for the same method, host and path, else one with
-    the same body (another model or version in the path, another port)."""
-
-    def __init__(self) -> None:
-        self.key = ""
-        self.leaves: Leaves = {}
-        self.seen = 0
-        self.cut = False
-        """Whether the time was over before all recordings had been seen."""
-
-    def search(self, engine: Engine, asked: dict[str, Any], leaves: Leaves) -> None:
-        """Go through the recordings, the newest first. Raises what the store raises."""
-        until = _clock() + _BUDGET
-        best = (False, float("-inf"))
-        for key, line in reversed(engine.store):
-            if _clock() > until:
-                self.cut = True
-                return
-            self.seen += 1
-            try:
-                request = Recording.from_line(line).request
-                here = _same(request, asked, "method", "host", "path")
-                if not here and not (asked.get("body") and _same(request, asked, "method", "body")):
-                    continue
-            except (ValueError, AttributeError):  # pycachy's, or damaged
-                continue
-            theirs = _leaves(request)
-            score = (here, _likeness(theirs, leaves))
-            if score > best:
-                best, self.key, self.leaves = score, key, theirs
-
-
-def _same(one: dict[str, Any], other: dict[str, Any], *names: str) -> bool:
-    return all(one.get(name) == other.get(name) for name in names)
-
-
-def _likeness(theirs: Leaves, ours: Leaves) -> float:
-    """How much two requests share: equal leaves count one, texts by the words they share."""
-    score = 0.0
-    for path in theirs.keys() | ours.keys():
-        one, other = theirs.get(path), ours.get(path)
-        if one == other and path in theirs and path in ours:
-            score += 1
-        elif isinstance(one, str) and isinstance(other, str):
-            first, second = set(one[:_COMPARED].split()), set(other[:_COMPARED].split())
-            score += len(first & second) / (len(first | second) or 1)
-        else:
-            score -= 0.5
-    return score
-
-
-def _compare(theirs: Leaves, ours: Leaves) -> tuple[list[str], list[str]]:
-    """The differing paths, and a line for each: `~ changed`, `+ only asked now`, `- only recorded`."""
-    names, lines = [], []
-    for path in [*ours, *(path for path in theirs if path not in ours)]:
-        if path in theirs and path in ours and theirs[path] == ours[path]:
-            continue
-        name = path.removeprefix("body.")
-        names.append(name)
-        if path not in theirs:
-            lines.append(f"+ {name}: {_show(ours[path])}")
-        elif path not in ours:
-            lines.append(f"- {name}: {_show(theirs[path])}")
-        else:
-            lines.append(f"~ {name}: {_show_change(theirs[path], ours[path])}")
-    return names, lines
-
-
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
-
-
-def _show_change(one: Any, other: Any) -> str:
-    if not (isinstance(one, str) and isinstance(other, str)):
-        return f"{_show(one)} -> {_show(other)}"
-    start = _common(one, other)
-    end = _common(one[start:][::-1], other[start:][::-1])
-    return f"{_excerpt(one, start, len(one) - end)} -> {_excerpt(other, start, len(other) - end)} (from character {start})"
-
-
-def _common(one: str, other: str) -> int:
-    """How many characters two texts begin with in common."""
-    for index, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return index
-    return min(len(one), len(other))
-
-
-def _excerpt(text: str, start: int, end: int) -> str:
-    end = min(end, start + 80)
-    left, right = max(0, start - _AROUND), min(len(text), end + _AROUND)
-    return repr(("…" if left else "") + text[left:right] + ("…" if right < len(text) else ""))
+def _model(asked: dict[str, Any]) -> str:
+    body = asked.get("body", {}).get("json")
+    model = body.get("model") if isinstance(body, dict) else None
+    return printable(model) if isinstance(model, str) else ""
 
 
 def _caller() -> str:
@@ -222,3 +120,34 @@ def _caller() -> str:
             return f"{place(name)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
+
+
+def _command(settings: Settings) -> str:
+    """The command that makes the call again and records it, or "" when it cannot be known."""
+    if settings.origins.get("mode", "").startswith("block "):
+        return ""  # the block says what it wants, whatever the command
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+    words = ["pytest", test] if test else _typed(list(sys.orig_argv))
+    command = " ".join(map(shlex.quote, words))
+    if not words or len(command) > _LONGEST_COMMAND or redact.mask_text(command) != command:
+        return ""
+    return printable(f"cachy-run --mode auto {command}" if _by_run() else f"CACHY=auto {command}")
+
+
+def _by_run() -> bool:
+    """Whether cachy-run says the mode: it has said one already, or it is Windows, where nothing can be set in front
+    of a command."""
+    return tally.RUN_DIR in os.environ or os.name == "nt"
+
+
+def _typed(argv: list[str]) -> list[str]:
+    """The words of the command that started this Python, as a person would type them; [] when nobody would."""
+    program, *rest = argv or [""]
+    if not rest or any(word in ("-c", "-") for word in rest) or any("ipykernel" in word for word in rest):
+        return []  # a prompt, a notebook, a child of multiprocessing
+    if any(word.lower().find(name) >= 0 for word in rest for name in ("key", "token", "secret", "passw")):
+        return []
+    script = rest[0]
+    if os.path.dirname(script) == os.path.dirname(program) and os.path.isabs(script):
+        return [os.path.basename(script), *rest[1:]]  # what an environment installed: pytest, uvicorn
+    return [os.path.basename(program), *rest]

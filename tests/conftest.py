@@ -12,6 +12,14 @@ import pytest
 from environments import TREE, checked, clean
 
 
+@pytest.fixture(autouse=True)
+def misses_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the misses of a test are noted: not among those of the person who runs the tests."""
+    folder = tmp_path / "misses"
+    monkeypatch.setattr("cachy.misses._folder", lambda: str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what a build needs, so that no build writes into the tree."""

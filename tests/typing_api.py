@@ -87,6 +87,10 @@ def a_miss() -> None:
         assert_type(miss.request, dict[str, Any])
         assert_type(miss.nearest, str | None)
         assert_type(miss.differences, tuple[str, ...])
+        assert_type(miss.changes[0].path, str)
+        assert_type(miss.guess, str)
+        assert_type(miss.caller, str)
+        assert_type(miss.command, str)
         anything: BaseException = miss
         ordinary: Exception = miss  # type: ignore[assignment]
         print(anything, ordinary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 import cachy
-from cachy import explain, tally
+from cachy import explain, nearest, tally
 from cachy.report.terminal import place as place_of
 from cachy.stores import StoreError
 from cachy.stores.jsonl import JsonlStore
@@ -82,7 +83,7 @@ def test_the_whole_message() -> None:
     )
     assert call.startswith(f"  POST {CHAT}  gpt-5-mini  at ")
     assert differences == [
-        f"  ~ messages[0].content: '{FRANCE}' -> '{SPAIN}' (from character 23)",
+        "  ~ messages[0].content: What is the capital of {-France-}{+Spain+}?",
         "  + seed: 7",
         "  ~ temperature: 0.2 -> 0.3",
         "  - n: 1",
@@ -99,7 +100,11 @@ def test_the_facts_are_attributes() -> None:
     assert len(found.key) == 32
     assert found.nearest in dict(JsonlStore("x.jsonl"))
     assert found.request["body"]["json"] == question("b")
-    assert found.differences == ("~ messages[0].content: 'a' -> 'b' (from character 0)",)
+    assert found.differences == ("~ messages[0].content: 'a' -> 'b'",)
+    assert found.changes == (("messages[0].content", "changed", "a", "b"),)
+    assert found.changes[0].asked == "b"
+    assert found.guess == ""
+    assert found.caller.startswith(f"{place_of(__file__)}:")
 
 
 def test_nothing_like_it() -> None:
@@ -117,41 +122,76 @@ def test_what_to_do_depends_on_who_chose_the_mode(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(cachy.Miss) as caught:
         post(question("a"))
     assert "(CI is set, so nothing is called)" in str(caught.value)
-    assert "to record it, run once with CACHY=auto (store: " in str(caught.value)
-    monkeypatch.setenv("CACHY_RUN_DIR", "x")
-    with pytest.raises(cachy.Miss) as caught:
-        post(question("a"))
-    assert "to record it, run once with cachy-run --mode auto (store: " in str(caught.value)
+    test = "test_explain.py::test_what_to_do_depends_on_who_chose_the_mode"
+    assert caught.value.command.startswith("CACHY=auto pytest ") == (os.name != "nt")
+    assert caught.value.command.endswith(test)
+    assert f"  to record it: {caught.value.command} (store: " in str(caught.value)
 
 
 def test_many_differences_are_cut() -> None:
     """Five are shown, the others counted; the attribute has them all."""
     record(question("a", **{f"x{n}": n for n in range(9)}))
     found = miss(question("a"))
-    assert len(found.differences) == 9
+    assert len(found.differences) == len(found.changes) == 9
     lines = str(found).splitlines()
     assert lines[0].startswith("x0, x1, x2 and 6 more not as in recording")
     assert len([line for line in lines if line.startswith("  - ")]) == 5
     assert "  … and 4 more differences" in lines
 
 
-def test_a_long_prompt_is_shown_around_its_difference() -> None:
-    """However long a prompt is, the line shows the words that changed and where they stand."""
-    words = [f"word{n}" for n in range(5000)]
-    record(question(" ".join(words)))
-    words[4000] = "CHANGED"
-    (line,) = miss(question(" ".join(words))).differences
-    assert "…" in line
-    assert "word3999 word4000 word4001" in line
-    assert "word3999 CHANGED word4001" in line
-    assert len(line) < 250
+def test_a_cause_that_looks_volatile_is_told_with_its_cure() -> None:
+    """A date that changed since the recording: the message has the setting that leaves it out."""
+    record(question("Report of 2026-11-21."))
+    found = miss(question("Report of 2026-11-22."))
+    assert found.guess == 'ignore = ["messages[0].content:date"]'
+    assert f"  looks volatile (a date or time), would be cured by: {found.guess}\n" in str(found)
 
 
-def test_a_long_value_is_cut() -> None:
-    """What is only on one side is shown by its beginning."""
-    record(question("a"))
-    (line,) = miss(question("a", instructions="x " * 5_000)).differences
-    assert line == f"+ instructions: '{'x ' * 38}…"
+def test_query_and_headers_by_name(tmp_path: Path) -> None:
+    """They are shown as the settings name them."""
+    beta = {"anthropic-beta": "one"}
+    with cachy.using("record"), httpx.Client(transport=Upstream()) as client:
+        client.post(f"{CHAT}?a=1&b=2", json=question("a"), headers=beta)
+    found = miss(question("a"), url=f"{CHAT}?a=1&b=3", headers={"anthropic-beta": "two"})
+    assert found.differences == ("~ query.b: '2' -> '3'", "~ header.anthropic-beta: 'one' -> 'two'")
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["python", "ask.py", "--n", "3"], "python ask.py --n 3"),
+        (["/usr/bin/python3.12", "-m", "app", "a b"], "python3.12 -m app 'a b'"),
+        (["/env/bin/python", "/env/bin/uvicorn", "app:main"], "uvicorn app:main"),
+        (["python"], ""),
+        (["python", "-c", "print()"], ""),
+        (["python", "-m", "ipykernel_launcher", "-f", "x.json"], ""),
+        (["python", "ask.py", "--api-key", "hunter2"], ""),
+        (["python", "ask.py", SECRET], ""),
+        (["python", "ask.py", "x" * 200], ""),
+    ],
+)
+def test_the_command_that_records_it(argv: list[str], command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person typed to start this Python; nothing where nobody typed it, or where it may show a secret."""
+    monkeypatch.setattr(sys, "orig_argv", argv)
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    monkeypatch.setattr(os, "name", "posix")
+    cachy.enable("replay")
+    with pytest.raises(cachy.Miss) as caught:
+        post(question("a"))
+    assert caught.value.command == (f"CACHY=auto {command}" if command else "")
+    todo = f"to record it: CACHY=auto {command} (" if command else "to record it, run once with CACHY=auto ("
+    assert todo in str(caught.value)
+
+
+def test_the_command_in_a_run_and_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a variable in front of a command has no effect, cachy-run says the mode."""
+    monkeypatch.setattr(sys, "orig_argv", ["python", "ask.py"])
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    monkeypatch.setenv("CACHY_RUN_DIR", "x")
+    cachy.enable("replay")
+    with pytest.raises(cachy.Miss) as caught:
+        post(question("a"))
+    assert caught.value.command == "cachy-run --mode auto python ask.py"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +201,8 @@ def test_a_long_value_is_cut() -> None:
         ({"n": {}}, {"n": []}, "~ n: {} -> []"),
         ({"n": "1"}, {"n": 1}, "~ n: '1' -> 1"),
         ({"n": True}, {"n": False}, "~ n: True -> False"),
-        ({"n": "ab"}, {"n": "aab"}, "~ n: 'ab' -> 'aab' (from character 1)"),
+        ({"n": 1}, {"n": True}, "~ n: 1 -> True"),
+        ({"n": "ab"}, {"n": "aab"}, "~ n: 'ab' -> 'aab'"),
     ],
 )
 def test_values_of_every_kind(theirs: Json, ours: Json, line: str) -> None:
@@ -176,7 +217,20 @@ def test_values_of_every_kind(theirs: Json, ours: Json, line: str) -> None:
 def test_the_nearest_shares_most_words_of_a_long_prompt() -> None:
     """Of many recordings that differ in the same field, the one with most of its words is taken."""
     record(*[question(f"Tell me about {topic}.") for topic in ("cats and dogs", "the sea", "old ships")])
-    assert "cats and dogs" in miss(question("Tell me about cats and mice.")).differences[0]
+    assert "cats and {-dogs-}{+mice+}" in miss(question("Tell me about cats and mice.")).differences[0]
+
+
+def test_a_large_common_part_does_not_hide_the_nearest() -> None:
+    """With one system prompt for all, and settings changed on both sides of it, the question decides."""
+    system = {"role": "system", "content": "You answer briefly. " * 200}
+    asked = [f"alpha{n} bravo{n} charlie{n} delta{n}" for n in range(60)]
+    record(*[{"n": 1, **question("", z=1), "messages": [system, user(text)]} for text in asked])
+    found = miss({"n": 2, **question("", z=2), "messages": [system, user(asked[7])]})
+    assert found.differences == ("~ n: 1 -> 2", "~ z: 1 -> 2")
+
+
+def user(text: str) -> Json:
+    return {"role": "user", "content": text}
 
 
 def test_of_equals_the_newest() -> None:
@@ -185,18 +239,21 @@ def test_of_equals_the_newest() -> None:
     assert miss(question("a", seed=3)).differences == ("~ seed: 2 -> 3",)
 
 
-def test_the_search_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        (f"{HOST}/v1/responses", "nothing like it is among the newest 3 recordings in x.jsonl"),
+        (CHAT, "\n  searched the newest 3 of 20 recordings\n"),
+    ],
+)
+def test_the_search_ends_when_its_time_is_over(
+    url: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """In a store of any size only as many recordings are read as there is time for, and the message says so."""
-    bodies = [question(str(number)) for number in range(20)]
-    record(*bodies, store=tmp_path / "x.jsonl")
+    record(*[question(str(number)) for number in range(20)], store=tmp_path / "x.jsonl")
     ticks = iter(range(1000))
-    monkeypatch.setattr(explain, "_clock", lambda: next(ticks) * explain._BUDGET / 3)
-    read: list[str] = []
-    get = JsonlStore.get
-    monkeypatch.setattr(JsonlStore, "get", lambda self, key: read.append(key) or get(self, key))  # type: ignore[func-returns-value]
-    found = miss(question("new"), url=f"{HOST}/v1/responses", store=tmp_path / "x.jsonl")
-    assert "nothing like it is among the newest 3 recordings in x.jsonl" in str(found)
-    assert len(set(read) - {found.key}) == 4
+    monkeypatch.setattr(nearest, "_clock", lambda: next(ticks) * nearest.BUDGET / 4.5)
+    assert told in str(miss(question("new"), url=url, store=tmp_path / "x.jsonl"))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import pytest
 import raising
 
 import cachy
+from cachy.errors import Change
 
 PARENT = str(Path(cachy.__file__).parent.parent)
 FACTS: dict[str, Any] = {
@@ -29,6 +30,10 @@ FACTS: dict[str, Any] = {
     "request": {"method": "POST"},
     "nearest": "f" * 32,
     "differences": ("~ model: 'a' -> 'b'",),
+    "changes": (Change("model", "changed", "a", "b"),),
+    "guess": 'ignore = ["messages[0].content:date"]',
+    "caller": "ask.py:7",
+    "command": "CACHY=auto python ask.py",
 }
 
 
@@ -52,7 +57,12 @@ def test_no_sdk_wraps_or_retries_it() -> None:
 def test_facts_have_defaults() -> None:
     """A Miss made by hand, in a test's own double, needs its words only."""
     miss = cachy.Miss("x")
-    assert facts(miss) == dict.fromkeys(FACTS, "") | {"request": {}, "nearest": None, "differences": ()}
+    assert facts(miss) == dict.fromkeys(FACTS, "") | {
+        "request": {},
+        "nearest": None,
+        "differences": (),
+        "changes": (),
+    }
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
