@@ -40,7 +40,7 @@ Spot = tuple[str, str, str, str]
 
 def view(request: dict[str, Any]) -> dict[str, Any]:
     """A canonical request as people know it: body fields, query and headers by name."""
-    shown: dict[str, Any] = {name: request[name] for name in ("method", "host", "path") if name in request}
+    shown = {name: request[name] for name in request if name not in ("query", "headers", "body")}
     shown["query"] = _by_name(request.get("query", []))
     shown["header"] = request.get("headers", {})
     body = request.get("body", {})
@@ -241,7 +241,8 @@ def _tokens(text: str) -> list[str]:
     finer: list[str] = []
     for token in tokens:
         for wide, run in groupby(token, lambda char: char >= _IDEOGRAPHS):
-            finer += run if wide else ["".join(run)]
+            piece = "".join(run)
+            finer += piece if wide else [piece]
     return finer
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import echo, redact, repeats, tally
+from . import echo, placeholders, redact, repeats, tally
 from .calls import Forward, Recorder, Verifier, write
 from .errors import Miss, fit_for_here
 from .exchange import Request, Response
@@ -157,6 +157,7 @@ class Engine:
             if self.settings.on_miss == "respond":
                 return Replay(_error(str(miss)), 0.0)
             raise miss
+        placeholders.tell_of(request)
         if action is Action.VERIFY and recorded is not None:
             return Forward(Verifier(request, claim, wanted.key, recorded))
         if mode == "verify":

@@ -22,12 +22,41 @@ if TYPE_CHECKING:
 CLIENTS = frozenset(("httpx", "httpx2"))
 """The HTTP clients that have a transport here."""
 
+SDKS = frozenset(
+    (
+        "anthropic",
+        "azure.ai.inference",
+        "botocore",
+        "cerebras.cloud.sdk",
+        "cohere",
+        "fireworks",
+        "google.genai",
+        "google.generativeai",
+        "groq",
+        "huggingface_hub",
+        "litellm",
+        "mistralai.client",
+        "ollama",
+        "openai",
+        "openrouter",
+        "perplexity",
+        "together",
+        "voyageai",
+        "xai_sdk",
+    )
+)
+"""The modules that `Provider.sdks` names, told again because no provider may be loaded before one is imported."""
+
+CREDENTIALS = frozenset(("google.auth",))
+"""Modules that find out who the user is in a way that no variable can answer without a network."""
+
 _finder: "_Finder | None" = None
 
 
 def install(callback: "Callback | None" = None) -> None:
     """Call `callback(name, module)` after each import of a client from now on, and at once for those imported.
 
+    For an SDK it is called before the module is executed: some read their key while they are imported.
     Without an argument the client is patched (`cachy.transports.patch`). Installing again replaces the callback
     and calls it again for what is imported. There is never more than one finder: one that another copy of cachy
     put up makes way. What a callback raises (Exception) is told once on stderr and goes no further.
@@ -40,7 +69,7 @@ def install(callback: "Callback | None" = None) -> None:
         for other in [finder for finder in sys.meta_path if _is_ours(finder)]:
             sys.meta_path.remove(other)
         sys.meta_path.insert(0, _finder)
-    for name in CLIENTS:
+    for name in CLIENTS | SDKS | CREDENTIALS:
         module = sys.modules.get(name)
         if module is not None:
             _finder.catch_up(name, module)
@@ -58,9 +87,14 @@ def _is_ours(finder: object) -> bool:
 
 
 def _patch(name: str, module: "ModuleType") -> None:
-    from cachy import transports
+    if name in CLIENTS:
+        from cachy import transports
 
-    transports.patch(name, module)
+        transports.patch(name, module)
+    else:
+        from cachy import session
+
+        session.lend(name, module)
 
 
 def _replays() -> bool:
@@ -114,7 +148,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: "Any" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        if name not in CLIENTS:
+        if name not in CLIENTS and name not in SDKS and name not in CREDENTIALS:
             finders = sys.meta_path
             if self._under_way or (finders and finders[0] is not self):
                 try:
@@ -199,9 +233,13 @@ class _Finder:
         loader.exec_module = exec_module
 
     def execute(self, name: str, loader: "Any", module: "ModuleType") -> None:
-        """Execute the module with its real loader, then call back."""
+        """Execute the module with its real loader, then call back; for an SDK the other way round."""
         registered = sys.modules.get(name) is module
+        if name in SDKS:
+            self._call(name, module)
         loader.exec_module(module)
+        if name in SDKS:
+            return
         if registered:  # it may have put something else in its place
             module = sys.modules.get(name) or module
         self._call(name, module)

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import RLock
+from types import ModuleType
 
-from . import _bootstrap, hooks, settings, tally
+from . import _bootstrap, hooks, placeholders, settings, tally
 from .engine import Engine, Watch
 from .notices import say_once
 from .providers import Registry
@@ -78,8 +79,29 @@ def enable(
     with _lock:
         _decided = True
         _shared = _open(settings.load(arguments, consent=True), only, watch)
+        placeholders.take_back()
     hooks.install()
     return _shared is not None
+
+
+def lend(name: str, module: ModuleType) -> None:
+    """Called when an SDK is about to be imported, or the module with which Google's find out who the user is."""
+    start()
+    if name in hooks.CREDENTIALS:
+        placeholders.patch_google(module, lambda: "vertex" in _replayed())
+    elif recorded := _replayed():
+        placeholders.lend(name, recorded)
+
+
+def _replayed() -> frozenset[str]:
+    """The providers that this context replays without ever calling them."""
+    session = current()
+    if session is None or session.engine.settings.mode != "replay":
+        return frozenset()
+    try:
+        return session.engine.store.providers
+    except StoreError:  # the calls will tell
+        return frozenset()
 
 
 def disable() -> None:
@@ -89,6 +111,7 @@ def disable() -> None:
         _decided = True
         _shared = None
         _patched_for_scopes = False
+        placeholders.take_back()
         hooks.uninstall()
 
 
@@ -99,13 +122,15 @@ def using(
     """A session of its own for the current context."""
     global _patched_for_scopes
     session = _open(settings.load(arguments, consent=True, scoped=True), only, watch, scoped=True)
-    if session is not None:
-        _patched_for_scopes = True
-        hooks.install()
     try:
         with _entered(session):
+            if session is not None:
+                _patched_for_scopes = True
+                hooks.install()
             yield
     finally:
+        if not _replayed():
+            placeholders.take_back()
         if session is not None and not (_shared and _shared.engine.store is session.engine.store):
             session.engine.store.close()
 

@@ -7,7 +7,7 @@ point in the group `cachy.providers` that names a `Provider` or a sequence of th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from .shapes import shape_of
 if TYPE_CHECKING:
     from ..settings import HostRule
 
-__all__ = ["Claim", "Provider", "Registry", "by_name", "names"]
+__all__ = ["Claim", "Provider", "Registry", "by_name", "known", "names"]
 
 _FAMILIES = (openai, anthropic, google, bedrock, cohere, huggingface, ollama, voyage, plain)
 _BUILT_IN = tuple(provider for family in _FAMILIES for provider in family.PROVIDERS)
@@ -70,6 +70,12 @@ _foreign: _Shelf | None = None
 def by_name(name: str) -> Provider | None:
     """The provider called `name`, or None."""
     return _built_in.by_name.get(name) or _third_parties().by_name.get(name)
+
+
+def known(among: Collection[str] = ()) -> Sequence[Provider]:
+    """The built-in providers; those of third parties too when one `among` these names is none of them."""
+    foreign = any(name not in _built_in.by_name for name in among)
+    return (*_built_in.providers, *_third_parties().providers) if foreign else _built_in.providers
 
 
 def names() -> list[str]:

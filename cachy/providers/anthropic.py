@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .answers import finished
-from .base import Provider
+from .base import PLACEHOLDER, Provider
 from .volatile import COMMON
 
 PROVIDERS = (
@@ -21,6 +21,9 @@ PROVIDERS = (
         ),
         key_env=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_FOUNDRY_API_KEY"),
         normalise=COMMON,
+        sdks=("anthropic", "litellm"),
+        # The client for Microsoft's cloud has its own variable.
+        placeholders=(("ANTHROPIC_API_KEY", PLACEHOLDER), ("ANTHROPIC_FOUNDRY_API_KEY", PLACEHOLDER)),
         shape="anthropic",
     ),
 )

@@ -58,6 +58,10 @@ def never(request: Request) -> bool:
     return False
 
 
+PLACEHOLDER = "cachy-placeholder-no-key-needed-in-replay-mode"
+"""What stands in the place of a key where nothing is sent: it is visible in the error of a provider that gets it
+all the same."""
+
 _TOKEN_ENDINGS = ("/token", "/oauth/access_token", "/issuetoken")
 _TELEMETRY = ("/v1/traces/ingest", "/api/event_logging/batch")
 
@@ -93,6 +97,11 @@ class Provider:
     """Environment variables in which the SDKs take another base URL."""
     key_env: tuple[str, ...] = ()
     """Environment variables in which the SDKs look for the API key."""
+    sdks: tuple[str, ...] = ()
+    """Modules of the SDKs for it, its own first: before one of them is imported in replay mode, placeholders are
+    set for keys (see `cachy.placeholders`)."""
+    placeholders: tuple[tuple[str, str], ...] = ()
+    """(variable, value) of these placeholders; by default the first of `key_env`."""
     headers: frozenset[str] = MEANING
     """Request headers (lower case) that change the meaning; `x-amzn-bedrock-*` is a prefix."""
     secret_headers: frozenset[str] = frozenset()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..echo import Made
 from .answers import finished
-from .base import MEANING, Json, Provider
+from .base import MEANING, PLACEHOLDER, Json, Provider
 from .volatile import COMMON, in_turn, members
 
 
@@ -42,6 +42,8 @@ PROVIDERS = (
             "BEDROCK_MANTLE_API_BASE",
         ),
         key_env=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_BEARER_TOKEN_BEDROCK"),
+        sdks=("botocore", "anthropic", "openai", "litellm"),
+        placeholders=(("AWS_ACCESS_KEY_ID", PLACEHOLDER), ("AWS_SECRET_ACCESS_KEY", PLACEHOLDER)),
         # Guardrail, latency class, accepted type; the rest of AWS's headers are signature and retry noise.
         headers=MEANING | {"x-amzn-bedrock-*", "accept"},
         # `invoke` takes the body of the model's maker; Mantle speaks OpenAI's and Anthropic's dialects.

@@ -14,6 +14,7 @@ PROVIDERS = (
         base_url_env=("CO_API_URL", "COHERE_API_BASE"),
         key_env=("CO_API_KEY", "COHERE_API_KEY"),
         normalise=COMMON,
+        sdks=("cohere", "litellm"),
         shape="cohere",
     ),
 )

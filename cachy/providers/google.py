@@ -92,6 +92,7 @@ PROVIDERS = (
         hosts=("generativelanguage.googleapis.com", "generativelanguage.mtls.googleapis.com"),
         base_url_env=("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_BASE", "GEMINI_BASE_URL"),
         key_env=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_API_KEY"),
+        sdks=("google.genai", "google.generativeai", "openai", "litellm"),
         headers=_HEADERS,
         normalise=_NORMALISE,
         shape="gemini",

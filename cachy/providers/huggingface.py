@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..exchange import Request
 from .answers import finished
-from .base import Provider, Unrecordable
+from .base import PLACEHOLDER, Provider, Unrecordable
 from .volatile import COMMON
 
 
@@ -22,6 +22,9 @@ PROVIDERS = (
         base_url_env=("HF_INFERENCE_ENDPOINT", "HF_API_BASE", "HUGGINGFACE_API_BASE"),
         key_env=("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_API_KEY"),
         normalise=COMMON,
+        sdks=("huggingface_hub", "openai", "litellm"),
+        # A key that does not begin so is taken for that of another provider, and sent to another URL.
+        placeholders=(("HF_TOKEN", "hf_" + PLACEHOLDER.replace("-", "_")),),
         shape="openai",
     ),
     # An inference client asks the hub first who serves a model: without that answer nothing replays offline.

@@ -19,6 +19,7 @@ PROVIDERS = (
         ),
         base_url_env=("OLLAMA_HOST", "OLLAMA_API_BASE", "OLLAMA_BASE_URL"),
         normalise=COMMON,
+        sdks=("ollama", "openai"),
         shape="ollama",
     ),
     # The same host serves the web site.
@@ -28,6 +29,7 @@ PROVIDERS = (
         hosts=("ollama.com",),
         key_env=("OLLAMA_API_KEY",),
         normalise=COMMON,
+        sdks=("ollama", "openai"),
         shape="ollama",
         paths=("/api/", "/v1/"),
     ),

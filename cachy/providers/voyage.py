@@ -14,6 +14,7 @@ PROVIDERS = (
         base_url_env=("VOYAGE_API_BASE", "VOYAGE_BASE_URL"),
         key_env=("VOYAGE_API_KEY",),
         normalise=COMMON,
+        sdks=("voyageai", "litellm"),
         shape="openai",
     ),
 )

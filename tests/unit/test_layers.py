@@ -27,6 +27,7 @@ LAYERS = [
     },
     {"settings", "recording", "echo", "ignore"},
     {"keys", "providers", "stores", "legacy", "tally", "nearest", "difference", "guess", "misses"},
+    {"placeholders"},
     {"policy", "streaming", "flights", "repeats", "drift"},
     {"calls", "engine", "explain"},
     {"session"},
