@@ -65,11 +65,10 @@ def _placeholders(provider: Provider, sdk: str) -> Iterator[tuple[str, str]]:
         return
     if provider.key_env:
         yield provider.key_env[0], PLACEHOLDER
-    for other in known():
-        # The SDK itself asks for the key of the service that it was made for, wherever its base URL leads.
-        if other.sdks[:1] == (sdk,) and other.key_env and not _has_credentials(other):
-            yield other.key_env[0], PLACEHOLDER
-            return
+    # The SDK itself asks for the key of the service that it was made for, wherever its base URL leads.
+    home = next((other for other in known() if other.sdks[:1] == (sdk,)), None)
+    if home is not None and home.key_env and not _has_credentials(home):
+        yield home.key_env[0], PLACEHOLDER
 
 
 def _has_credentials(provider: Provider) -> bool:

@@ -135,6 +135,9 @@ class Bench:
         assert self.provider.calls == []
         assert cachy.stats().missed == missed + 1
         assert "nothing was sent" in str(caught.value)
+        assert "/sdk/" in caught.value.caller.replace(
+            "\\", "/"
+        )  # through all layers, the line of the program
         assert KEY not in str(caught.value) + repr(vars(caught.value))
         return caught.value
 

@@ -28,13 +28,20 @@ Seen = list[tuple[str, ModuleType]]
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No finder of ours is up at the beginning, two made-up modules are the clients, all is put back."""
-    monkeypatch.setattr(hooks, "CLIENTS", frozenset(NAMES))
+    watch(hooks, monkeypatch)
     monkeypatch.setattr(hooks, "_finder", None)
     monkeypatch.setattr(sys, "meta_path", [finder for finder in sys.meta_path if not is_ours(finder)])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] in NAMES]:
         del sys.modules[name]
+
+
+def watch(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the hook watch made-up modules, and not those that other tests have imported."""
+    monkeypatch.setattr(module, "CLIENTS", frozenset(NAMES))
+    monkeypatch.setattr(module, "SDKS", frozenset())
+    monkeypatch.setattr(module, "CREDENTIALS", frozenset())
 
 
 @pytest.fixture
@@ -474,14 +481,14 @@ def test_there_is_one_finder(client: Path, seen: Seen) -> None:
     assert (len(seen), len(later)) == (0, 1)
 
 
-def test_another_copy_of_cachy_makes_way(client: Path, seen: Seen) -> None:
+def test_another_copy_of_cachy_makes_way(client: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two copies in one process, as after a purge of sys.modules, never call back both."""
     spec = importlib.util.spec_from_file_location("cachy.hooks", hooks.__file__)
     assert spec is not None
     assert spec.loader is not None
     copy = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(copy)
-    copy.CLIENTS = hooks.CLIENTS
+    watch(copy, monkeypatch)
     later: Seen = []
     copy.install(lambda *call: later.append(call))
     assert sum(map(is_ours, sys.meta_path)) == 1
@@ -498,3 +505,15 @@ def test_taken_off_it_is_gone_and_can_come_back(client: Path, seen: Seen) -> Non
     assert seen == []
     hooks.install(lambda *call: seen.append(call))
     assert len(seen) == 1
+
+
+def test_an_sdk_is_told_of_before_it_runs(client: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some read their key while they are imported: the callback comes first, and not again afterwards."""
+    monkeypatch.setattr(hooks, "CLIENTS", frozenset())
+    monkeypatch.setattr(hooks, "SDKS", frozenset(NAMES))
+    calls: list[tuple[str, bool]] = []
+    hooks.install(lambda name, module: calls.append((name, hasattr(module, "VALUE"))))
+    assert import_client().VALUE == 1
+    assert calls == [("sample_client", False)]
+    hooks.install(hooks._finder.callback)  # type: ignore[union-attr]
+    assert calls == [("sample_client", False), ("sample_client", True)]
