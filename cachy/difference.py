@@ -280,16 +280,22 @@ def _marked(found: list[Spot]) -> str:
         if index + 1 == len(found):
             text += _start_of(behind)
         else:
-            text += behind if len(behind) <= 2 * _AROUND else f"{_start_of(behind)} {_end_of(behind)[1:]}"
+            text += behind if len(behind) <= 2 * _AROUND else f"{_start_of(behind)}{_end_of(behind)[1:]}"
     return printable(text)
 
 
 def _start_of(text: str) -> str:
-    return text if len(text) <= _AROUND else text[:_AROUND] + "…"
+    if len(text) <= _AROUND:
+        return text
+    cut = text[:_AROUND]
+    return (cut.rpartition(" ")[0] or cut) + " …"
 
 
 def _end_of(text: str) -> str:
-    return text if len(text) <= _AROUND else "…" + text[-_AROUND:]
+    if len(text) <= _AROUND:
+        return text
+    cut = text[-_AROUND:]
+    return "… " + (cut.partition(" ")[2] or cut)
 
 
 def _inner(text: str) -> str:
