@@ -20,19 +20,24 @@ if TYPE_CHECKING:
     from .flights import Flight
     from .keys import Canonical
     from .providers import Claim
+    from .uploads import Calls, Upload
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _utc_now = datetime.now  # copied: see streaming._clock
 
 
 class Forward:
-    """Make the call. `answered` says what to do with the answer."""
+    """Make the call. `answered` says what to do with the answer.
 
-    __slots__ = ("_call", "_started")
+    `first`, when there is one, names the calls to make before, and what to send at last: see `Upload.to_send`.
+    """
 
-    def __init__(self, call: Recorder | Verifier | None) -> None:
+    __slots__ = ("_call", "_started", "first")
+
+    def __init__(self, call: Recorder | Verifier | None, first: Calls | None = None) -> None:
         self._call = call
         self._started = now()
+        self.first = first
 
     def answered(
         self, status: int, headers: Headers, decode: Decode, http_version: str = "HTTP/1.1", reason: str = ""
@@ -54,7 +59,7 @@ class Forward:
 class Recorder:
     """One live call that is to be recorded."""
 
-    __slots__ = ("_claim", "_engine", "_flight", "_request", "_turn", "_wanted")
+    __slots__ = ("_claim", "_engine", "_flight", "_request", "_turn", "_upload", "_wanted")
 
     def __init__(
         self,
@@ -64,15 +69,17 @@ class Recorder:
         wanted: Canonical,
         turn: tuple[str, int] | None = None,
         flight: Flight | None = None,
+        upload: Upload | None = None,
     ) -> None:
         """`turn`: which question this is and for which time it is asked, where that matters. `flight`: what others
-        wait for who ask the same."""
+        wait for who ask the same. `upload`: what this request goes on with."""
         self._engine = engine
         self._request = request
         self._claim = claim
         self._wanted = wanted
         self._turn = turn
         self._flight = flight
+        self._upload = upload
 
     def wants(self, status: int) -> bool:
         """Whether an answer with this status is recorded at all; it is dropped if not."""
@@ -87,6 +94,7 @@ class Recorder:
             self._flight.moved()
 
     def keep(self, response: Response, clean: bool) -> None:
+        self._engine.uploads.noted(self._upload, self._request, self._wanted, response, live=True)
         try:
             if not clean:
                 response = completed(response)
@@ -127,13 +135,23 @@ class Recorder:
 class Verifier:
     """One live call whose answer is compared with its recording; nothing is written."""
 
-    __slots__ = ("_claim", "_key", "_recorded", "_request")
+    __slots__ = ("_claim", "_engine", "_recorded", "_request", "_upload", "_wanted")
 
-    def __init__(self, request: Request, claim: Claim, key: str, recorded: Response) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        request: Request,
+        claim: Claim,
+        wanted: Canonical,
+        recorded: Response,
+        upload: Upload | None = None,
+    ) -> None:
+        self._engine = engine
         self._request = request
         self._claim = claim
-        self._key = key
+        self._wanted = wanted
         self._recorded = recorded
+        self._upload = upload
 
     def wants(self, status: int) -> bool:
         """Whether the body is of interest too: not when already the status is another one."""
@@ -146,6 +164,7 @@ class Verifier:
         """Nobody waits for it."""
 
     def keep(self, response: Response, clean: bool) -> None:
+        self._engine.uploads.noted(self._upload, self._request, self._wanted, response, live=True)
         reason = self._claim.provider.finished(self._request, response, clean)
         if reason:
             self.drop(reason)
@@ -165,7 +184,9 @@ class Verifier:
         shown = "; ".join(differences[:5])
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
         path = self._request.split().path
-        say_once(f"recording {self._key[:8]} ({self._request.method} {path}) has drifted: {shown}{more}")
+        say_once(
+            f"recording {self._wanted.key[:8]} ({self._request.method} {path}) has drifted: {shown}{more}"
+        )
 
 
 def write(

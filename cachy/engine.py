@@ -22,6 +22,7 @@ from .policy import Action, Found, age, decide, time_to_live
 from .recording import recorded_at, response_of
 from .stores import StoreError
 from .streaming import undisturbed
+from .uploads import Upload, Uploads
 
 if TYPE_CHECKING:
     from .providers import Claim, Provider
@@ -67,6 +68,7 @@ class Engine:
         """What the settings add to the names of secrets, in lower case."""
         self.kept_headers = frozenset(name.lower() for name in settings.keep_headers)
         """What the settings add to the response headers that are recorded, in lower case."""
+        self.uploads = Uploads(settings.mode == "auto", self.secret_names)
         self._ignore = None
         if settings.ignore:
             from .ignore import Ignore
@@ -93,8 +95,13 @@ class Engine:
         flight: Flight | None = None
         try:
             mode = self.settings.mode
-            reads = mode != "record"
-            wanted = repeats.of_variant(canonical(request, claim, self.rules(claim.provider)))
+            upload = self.uploads.of(request)
+            if upload and (progress := upload.progress(request)):
+                return self._progress(upload, request, progress)
+            # What goes on with an upload at the provider has to reach it, recorded or not.
+            reads = mode != "record" and not (mode == "auto" and upload and upload.live)
+            known = upload.canonical if upload else canonical
+            wanted = repeats.of_variant(known(request, claim, self.rules(claim.provider)))
             if self._counts_turns:
                 wanted, turn = self._turned(wanted, request, claim)
             recorded = self.recorded(wanted.key) if reads else None
@@ -120,11 +127,13 @@ class Engine:
                 found = Found.EXPIRED
             else:
                 found = Found.WHOLE
-            must_go_out = mode == "auto" and found is Found.WHOLE and self._must_go_out(request, claim)
+            must_go_out = (
+                mode == "auto" and found is Found.WHOLE and self._must_go_out(request, claim, upload)
+            )
             action = decide(mode, found, must_go_out=must_go_out)
             if recorded is not None and recorded.echo:
                 recorded = echo.put_back(recorded, wanted)
-            if action is Action.RECORD and mode == "auto" and not turn and not must_go_out:
+            if action is Action.RECORD and mode == "auto" and reads and not turn and not must_go_out:
                 flight, leads = self.flights.board(wanted.key)
                 if flight is not None and not leads:
                     return Wait(flight)
@@ -132,6 +141,8 @@ class Engine:
                     # Whoever led before us has landed since we looked.
                     self.flights.land(wanted.key, flight)
                     return self._ask(request, claim)
+            if action is Action.REPLAY and recorded is not None:
+                recorded = self.uploads.noted(upload, request, wanted, recorded, live=False)
             if self._watch:
                 outcome = {Action.REPLAY: "hit", Action.REFUSE: "missed"}.get(action, "recorded")
                 self._watch(outcome, wanted.key, request.method, self.shown_url(request, claim))
@@ -159,12 +170,20 @@ class Engine:
             raise miss
         placeholders.tell_of(request)
         if action is Action.VERIFY and recorded is not None:
-            return Forward(Verifier(request, claim, wanted.key, recorded))
+            return Forward(Verifier(self, request, claim, wanted, recorded, upload))
         if mode == "verify":
             tally.count("bypassed", reason="not verified: it has no recording")
-        return Forward(
-            Recorder(self, request, claim, wanted, turn, flight) if action is Action.RECORD else None
-        )
+        if action is not Action.RECORD:
+            return Forward(None)
+        first = upload.to_send(request) if upload and upload.recorded else None
+        return Forward(Recorder(self, request, claim, wanted, turn, flight, upload), first)
+
+    def _progress(self, upload: Upload, request: Request, recorded: Response) -> Replay | Forward:
+        if upload.live:
+            tally.count("bypassed", reason="the progress of an upload")
+            return Forward(None, upload.to_send(request) if upload.recorded else None)
+        tally.count("hit")
+        return Replay(recorded, 0.0)
 
     def shown_url(self, request: Request, claim: Claim) -> str:
         """The URL of a request as people may see it."""
@@ -218,8 +237,10 @@ class Engine:
 
         return has
 
-    def _must_go_out(self, request: Request, claim: Claim) -> bool:
+    def _must_go_out(self, request: Request, claim: Claim, upload: Upload | None) -> bool:
         """Whether an answer of before would be wrong in a run that may call."""
+        if upload and not upload.live:
+            return False  # there is nothing to cancel
         if request.method == "DELETE":
             return True
         if request.method == "GET":

@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 from .. import session as sessions
 from ..engine import Replay, Wait
 from ..errors import Miss, fit_for_here
-from ..exchange import Body, BodyWriter, Request
+from ..exchange import Body, BodyWriter, Request, Response
 from ..notices import in_brief
 from ..session import Session
 from .event_loops import landing, pause
-from .httpx_kit import Kit, kit_of_module, kit_of_transport
+from .httpx_kit import Kit, kit_of_module, kit_of_transport, sleep
 
 if TYPE_CHECKING:
     from ..providers import Claim
+    from ..uploads import Calls
 
 _MARK = "__cachy_original__"
+_MOMENT = 0.005  # seconds until another look whether another task has made the calls that come first
 
 
 def patch(module: ModuleType) -> None:
@@ -206,11 +208,39 @@ def _send(
     if isinstance(verdict, Replay):
         return kit.replayed(verdict)
     try:
+        if verdict.first is not None:
+            request = _after(verdict.first, kit, request, live)
+            if isinstance(request, kit.module.Response):
+                verdict.failed()
+                return request
         response = live(request)
     except BaseException:
         verdict.failed()
         raise
     return kit.teed(verdict, response, kit.tee)
+
+
+def _after(first: Calls, kit: Kit, request: Any, live: Callable[[Any], Any]) -> Any:
+    """Make the calls that come before `request`; returns what to send now, or the answer that ended it all."""
+    response = None
+    answer: Response | None = None
+    try:
+        while True:
+            wanted = first.send(answer)
+            if wanted is None:
+                sleep(_MOMENT)
+                answer = None
+                continue
+            response = live(kit.request(wanted, request))
+            try:
+                response.read()
+            finally:
+                response.close()
+            answer = kit.answer(response)
+    except StopIteration as end:
+        return response if end.value is None else kit.request(end.value, request)
+    finally:
+        first.close()
 
 
 async def _send_async(
@@ -234,11 +264,38 @@ async def _send_async(
         await pause(0)
         return kit.replayed(verdict)
     try:
+        if verdict.first is not None:
+            request = await _after_async(verdict.first, kit, request, live)
+            if isinstance(request, kit.module.Response):
+                verdict.failed()
+                return request
         response = await live(request)
     except BaseException:
         verdict.failed()
         raise
     return kit.teed(verdict, response, kit.async_tee)
+
+
+async def _after_async(first: Calls, kit: Kit, request: Any, live: Callable[[Any], Any]) -> Any:
+    response = None
+    answer: Response | None = None
+    try:
+        while True:
+            wanted = first.send(answer)
+            if wanted is None:
+                await pause(_MOMENT)
+                answer = None
+                continue
+            response = await live(kit.request(wanted, request))
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
+            answer = kit.answer(response)
+    except StopIteration as end:
+        return response if end.value is None else kit.request(end.value, request)
+    finally:
+        first.close()
 
 
 def _neutral(request: Any, body: Body) -> Request:

@@ -13,14 +13,14 @@ from typing import Any
 
 from ..calls import Forward
 from ..engine import Replay
-from ..exchange import Body, Headers
+from ..exchange import Body, Headers, Request, Response
 from ..notices import in_brief, say_once
 from ..streaming import Incomplete, Tee, pieces, waits
 from .event_loops import pause
 
 _LEFT_ALONE = ("MockTransport", "ASGITransport", "WSGITransport")
 
-_sleep = time.sleep  # copied: a program's tests may mock it
+sleep = time.sleep  # copied: a program's tests may mock it
 
 
 class Kit:
@@ -45,6 +45,21 @@ class Kit:
             return Body(request.content)
         except Exception:  # noqa: BLE001 - RequestNotRead: it is httpx's own class, of either module
             return None
+
+    def request(self, neutral: Request, like: Any) -> Any:
+        """A request of the module's own, with the timeouts and the like of another one."""
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in neutral.headers]
+        stream = self.body_stream(neutral.body)
+        extensions = dict(like.extensions)
+        return self.module.Request(
+            neutral.method, neutral.url, headers=headers, stream=stream, extensions=extensions
+        )
+
+    @staticmethod
+    def answer(response: Any) -> Response:
+        """An answer that has been read to its end."""
+        headers = tuple((n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in response.headers.raw)
+        return Response(response.status_code, headers, response.content)
 
     def replayed(self, verdict: Replay) -> Any:
         recorded = verdict.response
@@ -147,7 +162,7 @@ class _ReplayStream:
     def _with_care(self) -> Iterator[bytes]:
         for seconds, piece in zip(waits(self._response, self._pace), pieces(self._response), strict=False):
             if seconds:
-                _sleep(seconds)
+                sleep(seconds)
             yield piece
         if self._at_end:
             self._at_end()

@@ -26,7 +26,7 @@ LAYERS = [
         "report.terminal",
     },
     {"settings", "recording", "echo", "ignore"},
-    {"keys", "providers", "stores", "legacy", "tally", "nearest", "difference", "guess", "misses"},
+    {"keys", "providers", "stores", "legacy", "tally", "nearest", "difference", "guess", "misses", "uploads"},
     {"placeholders"},
     {"policy", "streaming", "flights", "repeats", "drift"},
     {"calls", "engine", "explain"},
