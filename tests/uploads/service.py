@@ -85,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
             _, _, _, upload, verb = path.split("/")
             self._upload(upload, verb)
         else:
-            self._store(b"".join(self._body()))
+            self._store()
 
     # Google
 
@@ -189,9 +189,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     # Multipart, and the rest
 
-    def _store(self, body: bytes) -> None:
-        self.service.files.append(sha256(body).hexdigest())
-        file = {"id": self.service.new_id("file-"), "object": "file", "bytes": len(body), "created_at": 1,
+    def _store(self) -> None:
+        digest, size = sha256(), 0
+        for block in self._body():
+            digest.update(block)
+            size += len(block)
+        self.service.files.append(digest.hexdigest())
+        file = {"id": self.service.new_id("file-"), "object": "file", "bytes": size, "created_at": 1,
                 "filename": "f", "purpose": "batch", "status": "processed"}  # fmt: skip
         self._json(file)
 
