@@ -42,10 +42,11 @@ class Body:
         return writer.body()
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes from the start, in blocks of at most 1 MiB when they lie on disk."""
+        """The bytes from the start, in blocks of at most 1 MiB."""
+        if self.data is not None:
+            for at in range(0, self.size, _BLOCK):
+                yield self.data[at : at + _BLOCK]
         if self._file is None:
-            if self.data:
-                yield self.data
             return
         offset = 0
         while offset < self.size:

@@ -7,6 +7,9 @@ from email.message import Message
 from hashlib import blake2b
 from typing import Any
 
+_LONGEST_LINE = 256  # bytes of blanks after a boundary
+_LONGEST_HEAD = 64 * 1024  # bytes of the headers of a part
+
 
 def boundary_of(content_type: str) -> bytes:
     """The boundary that a Content-Type header names, or b""."""
@@ -26,48 +29,52 @@ def parse(chunks: Iterable[bytes], boundary: bytes, readable: int) -> list[dict[
     # A body starts with the delimiter without its line break; giving it one makes the first part like the others.
     buffer = b"\r\n"
     part: _Part | None = None
-    started = closed = False
     for chunk in chunks:
         buffer += chunk
-        while not closed:
-            at = buffer.find(delimiter)
+        start = 0
+        while True:
+            at = buffer.find(delimiter, start)
             if at < 0:
                 # All but a possible beginning of the delimiter belongs to the part.
                 keep = len(delimiter) - 1
                 if part is not None and len(buffer) > keep:
                     part.feed(buffer[:-keep])
-                    buffer = buffer[-keep:]
+                buffer = buffer[-keep:]
                 break
             after = at + len(delimiter)
-            if buffer[after : after + 2] == b"--":
-                closed = True
-            elif buffer.find(b"\r\n\r\n", after) < 0:
-                # The headers of the next part have not all arrived; what ends here is fed when they have.
-                break
+            line = buffer[after : after + _LONGEST_LINE].lstrip(b" \t")
+            last = buffer.startswith(b"--", after)
+            if not last and not line.startswith(b"\r\n"):
+                if line in (b"", b"\r", b"-"):
+                    break  # the rest of the line has not arrived
+                start = at + 1  # a line of the part that only begins like a delimiter
+                continue
+            head_end = buffer.find(b"\r\n\r\n", after)
+            if not last and head_end < 0:
+                if len(buffer) - after > _LONGEST_HEAD:
+                    return None
+                break  # the headers of the next part have not all arrived; what ends here is fed when they have
             if part is not None:
                 part.feed(buffer[:at])
                 parts.append(part.facts(readable))
-            elif started:
-                return None
-            started = True
-            if closed:
-                break
-            head_end = buffer.find(b"\r\n\r\n", after)
+            if last:
+                return parts
             part = _Part(buffer[after:head_end].lstrip())
             # The line break that ends the headers may begin the delimiter of an empty part.
             buffer = buffer[head_end + 2 :]
+            start = 0
             if not buffer.startswith(delimiter):
                 part.skip = 2
-    return parts if closed and started else None
+    return None
 
 
 class _Part:
     """One part while it is being read."""
 
     def __init__(self, head: bytes) -> None:
-        from email.parser import BytesHeaderParser
+        from email.parser import HeaderParser
 
-        headers = BytesHeaderParser().parsebytes(head + b"\r\n\r\n")
+        headers = HeaderParser().parsestr(_decoded(head) + "\r\n\r\n")
         self.name = _text(headers.get_param("name", None, "content-disposition"))
         self.filename = _text(headers.get_param("filename", None, "content-disposition"))
         self.type = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -102,9 +109,16 @@ class _Part:
         return {**facts, "digest": "blake2b:" + self._digest.hexdigest(), "size": self.size}
 
 
-def _text(value: object) -> str | None:
+def _decoded(head: bytes) -> str:
+    try:
+        return head.decode()
+    except UnicodeDecodeError:
+        return head.decode("latin-1")  # whatever it is, other bytes are other characters
+
+
+def _text(value: Any) -> str | None:
     if value is None:
         return None
-    if isinstance(value, tuple):  # RFC 2231: (charset, language, text)
-        return str(value[2])
-    return str(value)
+    from email.utils import collapse_rfc2231_value
+
+    return collapse_rfc2231_value(value)
