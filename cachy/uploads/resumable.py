@@ -6,10 +6,11 @@ is what a request is looked up by, however the file was cut and however often a 
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ..exchange import Body, Request, Response
 from ..keys import Canonical, Rules, from_object
@@ -22,10 +23,11 @@ _URL = "x-goog-upload-url"
 _COMMAND = "x-goog-upload-command"
 _OFFSET = "x-goog-upload-offset"
 _STATUS = "x-goog-upload-status"
+_ID = re.compile(r"([?&]upload_id=)([^&#]+)")
 
 
 class ResumableUpload(Upload):
-    """An upload whose handle is the path and query of its session URL: clients may change the host."""
+    """An upload whose handle is the id in its session URL: clients may change the host."""
 
     def __init__(self, start: Request, form: Form, handle: str, response: Response, live: bool) -> None:
         super().__init__(start, form, handle, response, live)
@@ -41,18 +43,17 @@ class ResumableUpload(Upload):
 
     @staticmethod
     def handle_in(request: Request) -> str:
-        return _handle(request.url) if "upload_id=" in request.url else ""
+        return _handle(request.url)
 
     @staticmethod
     def handle_out(request: Request, response: Response) -> str:
         starts = "start" in _commands(request) and 200 <= response.status < 300
-        return _handle(response.header(_URL)) if starts and "upload_id=" in response.header(_URL) else ""
+        return _handle(response.header(_URL)) if starts else ""
 
     @staticmethod
     def renamed(response: Response, handle: str) -> tuple[Response, str]:
         url = response.header(_URL)
-        (former,) = parse_qs(urlsplit(url).query)["upload_id"][:1]
-        new = url.replace(f"upload_id={former}", f"upload_id={varied(former)}")
+        new = _ID.sub(lambda found: found[1] + varied(found[2]), url)
         headers = tuple((name, new if name == _URL else value) for name, value in response.headers)
         return replace(response, headers=headers), _handle(new)
 
@@ -141,8 +142,8 @@ class ResumableUpload(Upload):
 
 
 def _handle(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.path}?{parts.query}"
+    found = _ID.search(url)
+    return unquote(found[2]) if found else ""
 
 
 def _commands(request: Request) -> list[str]:

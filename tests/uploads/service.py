@@ -40,6 +40,7 @@ class Service:
         self.failures: list[int] = []
         """For each of the next requests with bytes: fail it (503) after that many of its bytes."""
         self.refuse_starts = 0
+        """How many of the next uploads are refused (403)."""
         self.numbers = count(1)
         self.lock = threading.Lock()
         self.meeting: threading.Barrier | None = None
@@ -91,15 +92,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _start(self) -> None:
         self._drain()
-        if self.headers.get("x-goog-api-key", "").startswith("wrong") or self.service.refuse_starts:
-            self.service.refuse_starts = max(0, self.service.refuse_starts - 1)
-            return self._json({"error": {"code": 403, "message": "refused"}}, 403)
+        if self._refused():
+            return None
         session = self.service.new_id("AB-secret-")
         kind = self.headers["x-goog-upload-header-content-type"]
         size = int(self.headers["x-goog-upload-header-content-length"])
         self.service.sessions[session] = Session(size, kind)
         url = f"{self.service.url}{urlsplit(self.path).path}?upload_id={session}&upload_protocol=resumable"
         return self._json({}, 200, "active", ("x-goog-upload-url", url))
+
+    def _refused(self) -> bool:
+        refuse = self.headers.get("x-goog-api-key", "").startswith("wrong") or self.service.refuse_starts > 0
+        if refuse:
+            self.service.refuse_starts -= 1
+            self._json({"error": {"code": 403, "message": "refused"}}, 403)
+        return refuse
 
     def _go_on(self, command: str) -> None:
         (name,) = parse_qs(urlsplit(self.path).query).get("upload_id", [""])
@@ -148,6 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _create(self) -> None:
         asked = json.loads(b"".join(self._body()))
+        if self._refused():
+            return
         upload = self.service.new_id("upload_")
         self.service.sessions[upload] = Session(asked["bytes"])
         self._json(self._about(upload, "pending"))
@@ -196,7 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
             size += len(block)
         self.service.files.append(digest.hexdigest())
         file = {"id": self.service.new_id("file-"), "object": "file", "bytes": size, "created_at": 1,
-                "filename": "f", "purpose": "batch", "status": "processed"}  # fmt: skip
+                "filename": "f", "purpose": "batch", "status": "processed",
+                "sample_type": "batch_request", "source": "upload"}  # fmt: skip
         self._json(file)
 
     def _body(self) -> Iterator[bytes]:

@@ -162,6 +162,26 @@ def test_parts_at_once(service: Service, using: Any) -> None:
     assert verbs(service) == ["uploads", "parts", "parts", "parts", "complete"]
 
 
+def test_parts_at_once_and_a_create_that_is_refused(service: Service, using: Any) -> None:
+    """The part whose create is refused gets that answer; another one of those that wait makes the next attempt."""
+
+    async def run() -> list[Any]:
+        async with client_for(service, openai.AsyncOpenAI) as client:
+            made = await client.uploads.create(bytes=6, filename="f", **ABOUT)
+            sent = (client.uploads.parts.create(made.id, data=data) for data in (b"ab", b"cd", b"ef"))
+            return await asyncio.gather(*sent, return_exceptions=True)
+
+    with using("auto"), client_for(service) as client:
+        client.uploads.create(bytes=6, filename="f", **ABOUT)
+    verbs(service)
+    service.refuse_starts = 1
+    with using("auto"):
+        answers = asyncio.run(run())
+    refused = [answer for answer in answers if isinstance(answer, openai.PermissionDeniedError)]
+    assert len(refused) == 1
+    assert sorted(verbs(service)) == ["parts", "parts", "uploads", "uploads"]
+
+
 def test_files_at_once(service: Service, using: Any) -> None:
     """Files that are uploaded at the same time from one recorded create each keep an upload of their own."""
 

@@ -258,6 +258,18 @@ def test_a_start_that_is_refused_once(lib: Any, service: Service, using: Any) ->
     assert service.files == [digest(ONE), digest(OTHER)]
 
 
+@WAYS
+def test_a_service_that_is_gone(way: Any, lib: Any, service: Service, using: Any) -> None:
+    """When an upload cannot become real for want of a connection, the program gets its client's own error."""
+    with using("auto"):
+        way(lib, service, ONE)
+    service.stop()
+    with using("auto"):
+        assert way(lib, service, ONE).status_code == 200
+        with pytest.raises(lib.ConnectError):
+            way(lib, service, OTHER)
+
+
 def test_uploads_with_the_same_start_at_once(lib: Any, service: Service, using: Any) -> None:
     """Files that are uploaded at the same time from one recorded start each keep an upload of their own."""
     with using("auto"):
