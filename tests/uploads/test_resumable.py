@@ -97,7 +97,9 @@ def test_the_same_file_is_replayed(way: Any, lib: Any, service: Service, using: 
 
 @WAYS
 @pytest.mark.parametrize("cut", [CUT, len(ONE)], ids=["in-pieces", "whole"])
-def test_another_file_of_the_same_size(way: Any, cut: int, lib: Any, service: Service, using: Any) -> None:
+def test_another_file_of_the_same_size(
+    way: Any, cut: int, lib: Any, service: Service, using: Any, store: Path
+) -> None:
     """A file that shares the start with a recorded one is uploaded whole, recorded, and replayed from then on."""
     with using("auto"):
         first = way(lib, service, ONE, cut)
@@ -109,6 +111,8 @@ def test_another_file_of_the_same_size(way: Any, cut: int, lib: Any, service: Se
         assert way(lib, service, OTHER, cut).content == second.content
         assert way(lib, service, ONE, cut).content == first.content
     assert asked(service) == []
+    assert b"AB-secret" not in store.read_bytes()
+    assert KEY.encode() not in store.read_bytes()
 
 
 @WAYS
