@@ -293,6 +293,37 @@ def test_uploads_with_the_same_start_at_once(lib: Any, service: Service, using: 
     assert sorted(service.files) == sorted(digest(data) for data in files)
 
 
+def test_uploads_with_the_same_start_at_once_from_nothing(lib: Any, service: Service, using: Any) -> None:
+    """Files that are uploaded at once with nothing recorded are each uploaded whole, and each replayed."""
+
+    async def run() -> list[str]:
+        found = await asyncio.gather(*(upload_async(lib, service, data) for data in (ONE, OTHER, ONE[::-1])))
+        return [answer.json()["file"]["sha256Hash"] for answer in found]
+
+    wanted = [digest(data) for data in (ONE, OTHER, ONE[::-1])]
+    with using("auto"):
+        assert asyncio.run(run()) == wanted
+    assert sorted(service.files) == sorted(wanted)
+    asked(service)
+    with using("replay"):
+        assert asyncio.run(run()) == wanted
+    assert asked(service) == []
+
+
+def test_verify_mode(lib: Any, service: Service, using: Any, store: Path) -> None:
+    """In verify mode an upload goes out, and each answer is compared with the one recorded for those bytes."""
+    with using("auto"):
+        upload(lib, service, ONE)
+    before, earlier = store.read_bytes(), cachy.stats()
+    asked(service)
+    with using("verify"):
+        upload(lib, service, ONE)
+    assert asked(service) == ["start", "upload", "upload", "upload, finalize"]
+    now = cachy.stats()
+    assert (now.verified + now.drifted) - (earlier.verified + earlier.drifted) == 4
+    assert store.read_bytes() == before
+
+
 def test_interleaved_uploads_of_a_live_start(lib: Any, service: Service, using: Any) -> None:
     """Two uploads that were started live, one after the other's start, are recorded apart."""
 
