@@ -1,7 +1,8 @@
 """Which provider a call goes to.
 
-All are registered in the same way: the built-in ones by the list below, those of third parties by an entry
-point in the group `cachy.providers` that names a `Provider` or a sequence of them.
+All are registered in the same way: by an entry point in the group `cachy.providers` that names a `Provider` or a
+sequence of them. Reading entry points costs several starts of Python, so the built-in ones are also listed below,
+and those of third parties are looked up only when nothing built in claims a host.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Claim", "Provider", "Registry", "by_name", "known", "names"]
 
 _FAMILIES = (openai, anthropic, google, bedrock, cohere, huggingface, ollama, voyage, plain)
+_OURS = frozenset(family.__name__ for family in _FAMILIES)
 _BUILT_IN = tuple(provider for family in _FAMILIES for provider in family.PROVIDERS)
 _MOST_HOSTS = 10_000  # remembered at once: a crawler meets hosts without end
 
@@ -100,6 +102,8 @@ def _entry_points() -> Iterator[Provider]:
         say_once(f"providers of other packages could not be looked up ({in_brief(problem)})")
         return
     for point in points:
+        if point.value.partition(":")[0] in _OURS:
+            continue  # known without looking anything up
         try:
             found = point.load()
             providers = [found] if isinstance(found, Provider) else list(found)

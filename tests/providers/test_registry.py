@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from environments import TREE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -351,6 +353,33 @@ def test_entry_points_are_not_read_for_a_known_host() -> None:
     """A program that calls only known providers never pays for the look-up of third parties."""
     assert claimed("https://api.openai.com/v1/files") == ("openai", "api.openai.com")
     assert registry_module._foreign is None
+
+
+def test_built_in_providers_are_registered_as_those_of_others_are() -> None:
+    """The entry points of this distribution and the list that needs no look-up name the same files."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    project = tomllib.loads((TREE / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = project["entry-points"]["cachy.providers"]
+    listed = {family.__name__.rpartition(".")[2]: family for family in registry_module._FAMILIES}
+    assert declared == {name: f"{family.__name__}:PROVIDERS" for name, family in listed.items()}
+    files = {
+        path.stem
+        for path in (TREE / "cachy" / "providers").glob("*.py")
+        if "PROVIDERS = (" in path.read_text()
+    }
+    assert files == set(declared)
+
+
+@pytest.mark.usefixtures("_plugin")
+def test_the_built_in_providers_are_not_looked_up(tmp_path: Path) -> None:
+    """Among the entry points of others, the built-in ones are passed over, not registered twice."""
+    (tmp_path / "acme_llm-1.0.dist-info" / "entry_points.txt").write_text(
+        "[cachy.providers]\nopenai = cachy.providers.openai:PROVIDERS\nacme = acme_llm:ACME\n"
+    )
+    assert {provider.name for provider in registry_module._third_parties().providers} == {"acme"}
 
 
 def test_names() -> None:
