@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..echo import Normalise
 from ..exchange import Request, Response
 from ..redact import PERHAPS_SECRET
+
+if TYPE_CHECKING:
+    from .usage import Usage
 
 Json = Any
 """A parsed JSON value."""
@@ -78,6 +81,13 @@ def not_content(request: Request) -> Unrecordable:
     return None
 
 
+def usage_told(request: Request, response: Response) -> Usage | None:
+    """The tokens that an answer in any known API says it has cost, or None."""
+    from .usage import usage  # only for those who ask: no call does
+
+    return usage(request, response)
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """One service, or a family of them.
@@ -114,6 +124,8 @@ class Provider:
     skip: Callable[[Request], Unrecordable] = not_content
     lists: Callable[[Request], bool] = is_listing
     """Which GET requests list things: in `auto` they go out each time, unless the setting `replay-listings` is on."""
+    usage: Callable[[Request, Response], Usage | None] = usage_told
+    """The tokens that a recorded answer has cost."""
     shape: str = ""
     """The API it speaks, by the name of the provider that it comes from: `openai`, `anthropic`, ..."""
     paths: tuple[str, ...] = ()

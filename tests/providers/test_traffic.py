@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cachy.exchange import Request, Response
+from cachy.exchange import Body, Request, Response
 from cachy.providers import Registry, names
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,11 @@ def exchanges() -> Iterator[tuple[Request, Response]]:
                 (name.lower(), value) for name, values in answered["headers"].items() for value in values
             )
             body = text if isinstance(text, bytes) else text.encode()
-            yield Request(asked["method"].upper(), asked["uri"]), Response(status, headers, body)
+            question = Body(json.dumps(asked.get("parsed_body")).encode())
+            yield (
+                Request(asked["method"].upper(), asked["uri"], (), question),
+                Response(status, headers, body),
+            )
 
 
 def owner(netloc: str) -> str | None:
@@ -110,3 +115,30 @@ def test_recorded_traffic() -> None:
             wrong.append(f"{request.url}: half of it passed")
     assert wrong == []
     assert set(OWNERS.values()) <= seen <= set(names())
+
+
+_TOTAL = re.compile(rb'"(?:total_tokens|totalTokenCount|totalTokens)":\s*(\d+)')
+_SAYS = re.compile(rb'"(?:prompt_tokens|input_tokens|promptTokenCount|inputTokens|total_tokens)"')
+
+
+@pytest.mark.slow
+def test_usage_of_recorded_traffic() -> None:
+    """Every answer that counts tokens is understood, and what is read adds up to the total that it names."""
+    wrong = []
+    checked = 0
+    for request, response in exchanges():
+        if request.method != "POST" or not _SAYS.search(response.body):
+            continue
+        parts = request.split()
+        registry = Registry([Rule(parts.netloc)])  # type: ignore[list-item]
+        claim = registry.claim(parts.scheme, parts.hostname or "", parts.port, parts.path)
+        assert claim is not None
+        found = claim.provider.usage(request, response)
+        totals = _TOTAL.findall(response.body)
+        if found is None or not found.input + found.output or not found.model:
+            wrong.append(f"{request.url}: {found}")
+        elif totals and found.input + found.output != int(totals[-1]):
+            wrong.append(f"{request.url}: {found}, and {int(totals[-1])} in all")
+        checked += 1
+    assert wrong == []
+    assert checked > 100
