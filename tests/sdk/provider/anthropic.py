@@ -6,19 +6,19 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .content import example, example_json, sentence, text_of, words
+from .content import calls_due, example, example_json, sentence, text_of, words
 from .server import Answer, Request, Route, events, whole
 
 
 def messages(request: Request) -> Answer:
     asked, number = request.json, request.number
-    block, reason = _block(number, asked)
+    blocks, reason = _blocks(number, asked)
     answer = {
         "id": f"msg_{number}",
         "type": "message",
         "role": "assistant",
         "model": asked["model"],
-        "content": [block],
+        "content": blocks,
         "stop_reason": reason,
         "stop_sequence": None,
         "usage": {"input_tokens": 11, "output_tokens": 7},
@@ -29,36 +29,48 @@ def messages(request: Request) -> Answer:
     return whole(answer, **headers)
 
 
-def _block(number: int, asked: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _blocks(number: int, asked: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
     content = asked["messages"][-1]["content"]
-    answers_tool = isinstance(content, list) and content[0]["type"] == "tool_result"
-    if asked.get("tools") and not answers_tool:
-        tool = asked["tools"][0]
-        given = example(tool["input_schema"], number)
-        return {"type": "tool_use", "id": f"toolu_{number}", "name": tool["name"], "input": given}, "tool_use"
+    if asked.get("tools"):
+        due = calls_due(json.dumps(asked["messages"]), _results(asked["messages"]))
+        insists = (asked.get("tool_choice") or {}).get("type") in ("any", "tool")
+        tool = asked["tools"][0 if due else -1]
+        uses = [_use(number, index, tool) for index in range(due or insists)]
+        if uses:
+            return uses, "tool_use"
     wanted = (asked.get("output_config") or {}).get("format")
     text = example_json(wanted["schema"], number) if wanted else sentence(number, text_of(content))
-    return {"type": "text", "text": text}, "end_turn"
+    return [{"type": "text", "text": text}], "end_turn"
+
+
+def _results(messages: list[dict[str, Any]]) -> int:
+    contents = [message["content"] for message in messages if isinstance(message["content"], list)]
+    return sum(block["type"] == "tool_result" for content in contents for block in content)
+
+
+def _use(number: int, index: int, tool: dict[str, Any]) -> dict[str, Any]:
+    given = example(tool["input_schema"], number + index)
+    return {"type": "tool_use", "id": f"toolu_{number}{index or ''}", "name": tool["name"], "input": given}
 
 
 def _events(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    (block,) = answer["content"]
     usage = {"input_tokens": 11, "output_tokens": 1}
     yield {
         "type": "message_start",
         "message": {**answer, "content": [], "stop_reason": None, "usage": usage},
     }
-    empty = {"text": ""} if block["type"] == "text" else {"input": {}}
-    yield {"type": "content_block_start", "index": 0, "content_block": {**block, **empty}}
-    yield {"type": "ping"}
-    if block["type"] == "text":
-        deltas = [{"type": "text_delta", "text": word} for word in words(block["text"])]
-    else:
-        written = json.dumps(block["input"], ensure_ascii=False)
-        deltas = [{"type": "input_json_delta", "partial_json": word} for word in words(written)]
-    for delta in deltas:
-        yield {"type": "content_block_delta", "index": 0, "delta": delta}
-    yield {"type": "content_block_stop", "index": 0}
+    for index, block in enumerate(answer["content"]):
+        empty = {"text": ""} if block["type"] == "text" else {"input": {}}
+        yield {"type": "content_block_start", "index": index, "content_block": {**block, **empty}}
+        yield {"type": "ping"}
+        if block["type"] == "text":
+            deltas = [{"type": "text_delta", "text": word} for word in words(block["text"])]
+        else:
+            written = json.dumps(block["input"], ensure_ascii=False)
+            deltas = [{"type": "input_json_delta", "partial_json": word} for word in words(written)]
+        for delta in deltas:
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
     ended = {"stop_reason": answer["stop_reason"], "stop_sequence": None}
     yield {"type": "message_delta", "delta": ended, "usage": {"output_tokens": 7}}
     yield {"type": "message_stop"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 SPEECH = [bytes([0xFF, 0xFB, 0x90, 0x64]) + bytes(range(256)) * 8 for _ in range(5)]
@@ -26,6 +27,14 @@ def vector(text: str) -> list[float]:
 
 def example(schema: dict[str, Any], number: int = 7) -> Any:
     """The simplest value that a JSON schema (or Gemini's form of one) allows."""
+    if "$ref" in schema:
+        raise ValueError("schemas with references are not answered")
+    for choice in ("enum", "anyOf", "oneOf"):
+        if schema.get(choice):
+            first = schema[choice][0]
+            return first if choice == "enum" else example(first, number)
+    if "const" in schema:
+        return schema["const"]
     kind = str(schema.get("type", "object")).lower()
     if kind == "object":
         return {name: example(inner, number) for name, inner in schema.get("properties", {}).items()}
@@ -36,6 +45,20 @@ def example(schema: dict[str, Any], number: int = 7) -> Any:
 
 def example_json(schema: dict[str, Any], number: int) -> str:
     return json.dumps(example(schema, number), ensure_ascii=False)
+
+
+def calls_due(conversation: str, results: int) -> int:
+    """How many tool calls are to be made now.
+
+    One, and then an answer; a conversation that says "in 3 steps" gets that many steps, the first one with two
+    calls. `results`: of how many calls the conversation has the results.
+    """
+    said = re.search(r"in (\d) steps", conversation)
+    steps = int(said[1]) if said else 1
+    first = 2 if steps > 1 else 1
+    if not results:
+        return first
+    return 1 if results - first + 1 < steps else 0
 
 
 def text_of(content: Any) -> str:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from .content import example, example_json, sentence, vector, words
+from .content import calls_due, example, example_json, sentence, vector, words
 from .server import Answer, Request, Route, events, whole
 
 
 def generate(request: Request) -> Answer:
-    (part,) = _parts(request)
-    return whole(_chunk(request, [part], "STOP"))
+    return whole(_chunk(request, _parts(request), "STOP"))
 
 
 def stream(request: Request) -> Answer:
-    (part,) = _parts(request)
-    parts = [{"text": word} for word in words(part["text"])] if "text" in part else [part]
+    parts = [
+        piece
+        for part in _parts(request)
+        for piece in ([{"text": word} for word in words(part["text"])] if "text" in part else [part])
+    ]
     last = len(parts) - 1
     return events(
         [_chunk(request, [part], "STOP" if index == last else None) for index, part in enumerate(parts)]
@@ -29,9 +32,18 @@ def _parts(request: Request) -> list[dict[str, Any]]:
     declared = [
         tool for tools in asked.get("tools", ()) for name in _SPELLINGS for tool in tools.get(name, ())
     ]
-    if declared and not {"functionResponse", "function_response"} & last.keys():
-        schema = declared[0].get("parameters") or declared[0].get("parametersJsonSchema", {})
-        return [{"functionCall": {"name": declared[0]["name"], "args": example(schema, number)}}]
+    given = [part for content in asked["contents"] for part in content["parts"]]
+    results = sum(bool({"functionResponse", "function_response"} & part.keys()) for part in given)
+    if declared and (due := calls_due(json.dumps(asked["contents"]), results)):
+        schema = (
+            declared[0].get("parameters")
+            or declared[0].get("parametersJsonSchema")
+            or declared[0].get("parameters_json_schema", {})
+        )
+        return [
+            {"functionCall": {"name": declared[0]["name"], "args": example(schema, number + index)}}
+            for index in range(due)
+        ]
     schema = config.get("responseSchema") or config.get("responseJsonSchema")
     if schema:
         return [{"text": example_json(schema, number)}]

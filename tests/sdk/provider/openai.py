@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
 from collections.abc import Iterator
 from typing import Any
 
-from .content import SPEECH, example_json, sentence, text_of, vector, words
+from .content import SPEECH, calls_due, example_json, sentence, text_of, vector, words
 from .server import Answer, Request, Route, binary, events, whole
 
 CREATED = 1_780_000_000
@@ -30,14 +31,24 @@ def chat(request: Request) -> Answer:
 
 def _message(number: int, asked: dict[str, Any]) -> tuple[dict[str, Any], str]:
     last = asked["messages"][-1]
-    if asked.get("tools") and last["role"] != "tool":
-        wanted = asked["tools"][0]["function"]
-        function = {"name": wanted["name"], "arguments": example_json(wanted["parameters"], number)}
-        call = {"id": f"call_{number}", "type": "function", "function": function}
-        return {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]}, "tool_calls"
+    if asked.get("tools"):
+        roles = [message["role"] for message in asked["messages"]]
+        due = calls_due(json.dumps(asked["messages"]), roles.count("tool") or roles.count("assistant"))
+        # Who insists on a call gets one; the last tool is the one that ends a loop.
+        insists = asked.get("tool_choice") not in (None, "auto", "none")
+        wanted = asked["tools"][0 if due else -1]["function"]
+        calls = [_call(number, index, wanted) for index in range(due or insists)]
+        if calls:
+            message = {"role": "assistant", "content": None, "refusal": None, "tool_calls": calls}
+            return message, "tool_calls"
     schema = (asked.get("response_format") or {}).get("json_schema", {}).get("schema")
     text = example_json(schema, number) if schema else sentence(number, text_of(last["content"]))
     return {"role": "assistant", "content": text, "refusal": None}, "stop"
+
+
+def _call(number: int, index: int, wanted: dict[str, Any]) -> dict[str, Any]:
+    function = {"name": wanted["name"], "arguments": example_json(wanted["parameters"], number + index)}
+    return {"id": f"call_{number}{index or ''}", "type": "function", "function": function}
 
 
 def _chat_chunks(
@@ -73,7 +84,7 @@ def responses(request: Request) -> Answer:
         "instructions": asked.get("instructions"),
         "metadata": {},
         "model": asked["model"],
-        "output": [_output(number, asked)],
+        "output": _output(number, asked),
         "parallel_tool_calls": True,
         "temperature": 1.0,
         "text": asked.get("text", {"format": {"type": "text"}}),
@@ -97,39 +108,50 @@ def responses(request: Request) -> Answer:
     return events(numbered, named=True, x_request_id=request_id)
 
 
-def _output(number: int, asked: dict[str, Any]) -> dict[str, Any]:
-    asked_last = asked["input"] if isinstance(asked["input"], str) else asked["input"][-1]
-    answers_tool = isinstance(asked_last, dict) and asked_last.get("type") == "function_call_output"
-    if asked.get("tools") and not answers_tool:
+def _output(number: int, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    given = asked["input"]
+    items = [] if isinstance(given, str) else given
+    results = [item for item in items if item.get("type") == "function_call_output"]
+    if asked.get("tools") and (due := calls_due(json.dumps(given), len(results))):
         tool = asked["tools"][0]
-        return {
-            "type": "function_call",
-            "id": f"fc_{number}",
-            "call_id": f"call_{number}",
-            "name": tool["name"],
-            "arguments": example_json(tool["parameters"], number),
-            "status": "completed",
-        }
+        return [
+            {
+                "type": "function_call",
+                "id": f"fc_{number}{index or ''}",
+                "call_id": f"call_{number}{index or ''}",
+                "name": tool["name"],
+                "arguments": example_json(tool["parameters"], number + index),
+                "status": "completed",
+            }
+            for index in range(due)
+        ]
     schema = (asked.get("text") or {}).get("format", {}).get("schema")
-    text = example_json(schema, number) if schema else sentence(number, str(asked_last))
-    return {
-        "type": "message",
-        "id": f"msg_{number}",
-        "status": "completed",
-        "role": "assistant",
-        "content": [{"type": "output_text", "text": text, "annotations": []}],
-    }
+    text = example_json(schema, number) if schema else sentence(number, str(items[-1] if items else given))
+    return [
+        {
+            "type": "message",
+            "id": f"msg_{number}",
+            "status": "completed",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": text, "annotations": []}],
+        }
+    ]
 
 
 def _response_events(answer: dict[str, Any], usage: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    (item,) = answer["output"]
     started = {**answer, "status": "in_progress", "output": [], "usage": None}
     yield {"type": "response.created", "response": started}
     yield {"type": "response.in_progress", "response": started}
-    at: dict[str, Any] = {"output_index": 0, "item_id": item["id"]}
+    for index, item in enumerate(answer["output"]):
+        yield from _item_events(index, item)
+    yield {"type": "response.completed", "response": {**answer, "usage": usage}}
+
+
+def _item_events(index: int, item: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    at: dict[str, Any] = {"output_index": index, "item_id": item["id"]}
     empty = {"content": []} if item["type"] == "message" else {"arguments": ""}
     added = {**item, **empty, "status": "in_progress"}
-    yield {"type": "response.output_item.added", "output_index": 0, "item": added}
+    yield {"type": "response.output_item.added", "output_index": index, "item": added}
     if item["type"] == "message":
         (part,) = item["content"]
         at["content_index"] = 0
@@ -143,8 +165,7 @@ def _response_events(answer: dict[str, Any], usage: dict[str, Any]) -> Iterator[
             yield {"type": "response.function_call_arguments.delta", **at, "delta": word}
         arguments = {"name": item["name"], "arguments": item["arguments"]}
         yield {"type": "response.function_call_arguments.done", **at, **arguments}
-    yield {"type": "response.output_item.done", "output_index": 0, "item": item}
-    yield {"type": "response.completed", "response": {**answer, "usage": usage}}
+    yield {"type": "response.output_item.done", "output_index": index, "item": item}
 
 
 def embeddings(request: Request) -> Answer:
