@@ -61,6 +61,29 @@ def calls_due(conversation: str, results: int) -> int:
     return 1 if results - first + 1 < steps else 0
 
 
+_FIELD = re.compile(
+    r"`\[\[ ## (\w+) ## \]\]`(?: \(must be formatted as a valid Python (\w+)(?:\[([^\]]*)\])?)?"
+)
+
+
+def marked(number: int, question: str) -> str:
+    """An answer in the form that DSPy asks for: each field below its marker. "" when it is not asked for.
+
+    Of several tools the last one, which ends the loop, is chosen in the second step.
+    """
+    fields = _FIELD.findall(question)
+    texts = []
+    for name, kind, of in fields:
+        text = f"{name} {number}: größer 你好"
+        if kind == "Literal":
+            choices = [choice.strip(" '") for choice in of.split(",")]
+            text = choices[-1 if "observation_1" in question else 0]
+        elif kind == "dict":
+            text = json.dumps({} if "observation_1" in question else {"city": f"Zürich {number}"})
+        texts.append(f"[[ ## {name} ## ]]\n{text}\n\n" if name != "completed" else "[[ ## completed ## ]]")
+    return "".join(texts)
+
+
 def text_of(content: Any) -> str:
     """The text of a message whose content is a string or a list of parts."""
     if isinstance(content, str):

@@ -34,7 +34,8 @@ def _parts(request: Request) -> list[dict[str, Any]]:
     ]
     given = [part for content in asked["contents"] for part in content["parts"]]
     results = sum(bool({"functionResponse", "function_response"} & part.keys()) for part in given)
-    if declared and (due := calls_due(json.dumps(asked["contents"]), results)):
+    due = calls_due(json.dumps(asked["contents"]), results)
+    if declared and (due := due or _insists(asked)):
         schema = (
             declared[0].get("parameters")
             or declared[0].get("parametersJsonSchema")
@@ -48,6 +49,11 @@ def _parts(request: Request) -> list[dict[str, Any]]:
     if schema:
         return [{"text": example_json(schema, number)}]
     return [{"text": sentence(number, last.get("text", next(iter(last))))}]
+
+
+def _insists(asked: dict[str, Any]) -> bool:
+    """Whether who asks wants a call and nothing else."""
+    return (asked.get("toolConfig") or {}).get("functionCallingConfig", {}).get("mode") == "ANY"
 
 
 def _chunk(request: Request, parts: list[dict[str, Any]], reason: str | None) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from .content import example, example_json, sentence, vector, words
+from .content import calls_due, example, example_json, sentence, vector, words
 from .server import Answer, Request, Route, lines, whole
 
 _COUNTS = {"total_duration": 5_000_000, "load_duration": 1_000_000, "prompt_eval_count": 11, "eval_count": 7}
@@ -13,11 +14,12 @@ _COUNTS = {"total_duration": 5_000_000, "load_duration": 1_000_000, "prompt_eval
 def chat(request: Request) -> Answer:
     asked = request.json
     last = asked["messages"][-1]
-    if asked.get("tools") and last["role"] != "tool":
+    results = sum(message["role"] == "tool" for message in asked["messages"])
+    if asked.get("tools") and (due := calls_due(json.dumps(asked["messages"]), results)):
         wanted = asked["tools"][0]["function"]
-        given = example(wanted["parameters"], request.number)
-        call = {"function": {"name": wanted["name"], "arguments": given}}
-        return _answer(request, [{"message": {"role": "assistant", "content": "", "tool_calls": [call]}}])
+        given = [example(wanted["parameters"], request.number + index) for index in range(due)]
+        calls = [{"function": {"name": wanted["name"], "arguments": arguments}} for arguments in given]
+        return _answer(request, [{"message": {"role": "assistant", "content": "", "tool_calls": calls}}])
     text = _text(request, last["content"])
     return _answer(request, [{"message": {"role": "assistant", "content": piece}} for piece in text])
 
@@ -47,6 +49,12 @@ def _answer(request: Request, pieces: list[dict[str, Any]]) -> Answer:
     return lines([*({**head, **piece, "done": False} for piece in pieces), {**head, **empty, **end}])
 
 
+def show(request: Request) -> Answer:
+    """What a model can do; LiteLLM asks before its first call."""
+    facts = {"capabilities": ["completion", "tools"], "model_info": {"general.architecture": "qwen3"}}
+    return whole({**facts, "modified_at": f"2026-06-01T12:00:00.{request.number:06}Z", "template": ""})
+
+
 def embed(request: Request) -> Answer:
     asked = request.json
     texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
@@ -58,4 +66,5 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/ollama/api/chat", chat),
     ("POST", "/ollama/api/generate", generate),
     ("POST", "/ollama/api/embed", embed),
+    ("POST", "/ollama/api/show", show),
 )

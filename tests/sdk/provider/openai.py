@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from .content import SPEECH, calls_due, example_json, sentence, text_of, vector, words
+from .content import SPEECH, calls_due, example_json, marked, sentence, text_of, vector, words
 from .server import Answer, Request, Route, binary, events, whole
 
 CREATED = 1_780_000_000
@@ -42,7 +42,8 @@ def _message(number: int, asked: dict[str, Any]) -> tuple[dict[str, Any], str]:
             message = {"role": "assistant", "content": None, "refusal": None, "tool_calls": calls}
             return message, "tool_calls"
     schema = (asked.get("response_format") or {}).get("json_schema", {}).get("schema")
-    text = example_json(schema, number) if schema else sentence(number, text_of(last["content"]))
+    question = text_of(last["content"])
+    text = example_json(schema, number) if schema else marked(number, question) or sentence(number, question)
     return {"role": "assistant", "content": text, "refusal": None}, "stop"
 
 

@@ -105,12 +105,24 @@ class Provider:
         self.routes = [(method, re.compile(pattern), answer) for method, pattern, answer in routes]
         self.lock = threading.Lock()
         handler = type("BoundHandler", (_Handler,), {"provider": self})
+        self.knocks = 0
+        """Connections that were asked for after `hang_up`."""
         self._httpd = _Httpd(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._httpd.server_port}"
         self._thread: threading.Thread | None = threading.Thread(
             target=self._httpd.serve_forever, args=(0.01,), daemon=True
         )
         self._thread.start()
+
+    def hang_up(self) -> None:
+        """From now on connections are closed at once, and counted."""
+
+        def refuse(request: Any, client_address: Any) -> bool:
+            with self.lock:
+                self.knocks += 1
+            return False
+
+        self._httpd.verify_request = refuse  # type: ignore[method-assign]
 
     def stop(self) -> None:
         """From now on connections are refused."""
