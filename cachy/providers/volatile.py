@@ -56,14 +56,32 @@ def records(*more: str) -> Normalise:
     return normalise
 
 
-def chat(body: Json, made: Made) -> Json:
-    """OpenAI's chat completions, as Mistral, Cohere, Ollama and two dozen others speak them too."""
-    for message in members(body, "messages"):
+def messages(body: Json, made: Made) -> Json:
+    """OpenAI's chat completions, as two dozen others speak them too, and Anthropic's messages, also in batches."""
+    said = members(body, "messages")
+    for message in said:
         if "tool_calls" in message:
             for call in members(message, "tool_calls"):
                 made.renumber(call, "id")
         if "tool_call_id" in message:
             made.renumber(message, "tool_call_id")
+        if isinstance(message.get("content"), list):
+            for block in members(message, "content"):
+                kind = str(block.get("type"))
+                if kind.endswith("tool_use"):
+                    made.renumber(block, "id")
+                elif kind.endswith("tool_result"):
+                    made.renumber(block, "tool_use_id")
+                if "caller" in block:
+                    made.renumber(block["caller"], "tool_id")
+    if said and "metadata" in body:
+        about = body["metadata"]
+        if isinstance(about, dict) and "user_id" in about:
+            made.drop(about, "user_id")
+            if not about:
+                del body["metadata"]
+    for request in members(body, "requests"):
+        messages(request.get("params"), made)
     return body
 
 
@@ -86,29 +104,5 @@ def responses(body: Json, made: Made) -> Json:
     return body
 
 
-def messages(body: Json, made: Made) -> Json:
-    """Anthropic's messages, one by one or as a batch."""
-    for request in members(body, "requests"):
-        messages(request.get("params"), made)
-    said = members(body, "messages")
-    for message in said:
-        if isinstance(message.get("content"), str):  # most are
-            continue
-        for block in members(message, "content"):
-            kind = str(block.get("type"))
-            if kind.endswith("tool_use"):
-                made.renumber(block, "id")
-            elif kind.endswith("tool_result"):
-                made.renumber(block, "tool_use_id")
-            if "caller" in block:
-                made.renumber(block["caller"], "tool_id")
-    about = body.get("metadata") if said else None
-    if isinstance(about, dict) and "user_id" in about:
-        made.drop(about, "user_id")
-        if not about:
-            del body["metadata"]
-    return body
-
-
 # Nearly every service has OpenAI's endpoints beside its own, and many have Anthropic's.
-COMMON = in_turn(records(), chat, responses, messages)
+COMMON = in_turn(records(), messages, responses)
