@@ -173,7 +173,8 @@ def test_the_engine_ignores_what_the_setting_says(tmp_path: Any) -> None:
     assert isinstance(ask("Today is 2026-11-24."), Replay)
     with pytest.raises(cachy.Miss) as caught:
         ask("Yesterday was 2026-11-24.", "replay")
-    assert "Yesterday was ‹date›." in str(caught.value)
+    assert "‹date›" in str(caught.value)
+    assert caught.value.request["body"]["json"]["messages"][0]["content"] == "Yesterday was ‹date›."
     assert "Today is ‹date›." in (tmp_path / "calls.jsonl").read_text("utf-8")
 
 
