@@ -85,12 +85,15 @@ class Engine:
             known = self._rules[id(provider)] = (rules, provider)
         return known[0]
 
-    def ask(self, request: Request, claim: Claim) -> Replay | Forward | Wait:
-        """Decide one call. Raises Miss in replay mode when there is no recording; nothing else."""
-        with undisturbed:
-            return self._ask(request, claim)
+    def ask(self, request: Request, claim: Claim, alone: bool = False) -> Replay | Forward | Wait:
+        """Decide one call. Raises Miss in replay mode when there is no recording; nothing else.
 
-    def _ask(self, request: Request, claim: Claim) -> Replay | Forward | Wait:
+        `alone`: it has waited long enough for others who ask the same.
+        """
+        with undisturbed:
+            return self._ask(request, claim, alone)
+
+    def _ask(self, request: Request, claim: Claim, alone: bool) -> Replay | Forward | Wait:
         turn: tuple[str, int] | None = None
         flight: Flight | None = None
         try:
@@ -136,11 +139,13 @@ class Engine:
             if action is Action.RECORD and mode == "auto" and reads and not turn and not must_go_out:
                 flight, leads = self.flights.board(wanted.key)
                 if flight is not None and not leads:
-                    return Wait(flight)
+                    if not alone:
+                        return Wait(flight)
+                    flight = None
                 if flight is not None and found is Found.NOTHING and self.recorded(wanted.key):
                     # Whoever led before us has landed since we looked.
                     self.flights.land(wanted.key, flight)
-                    return self._ask(request, claim)
+                    return self._ask(request, claim, alone)
             if action is Action.REPLAY and recorded is not None:
                 recorded = self.uploads.noted(upload, request, wanted, recorded, live=False)
             if self._watch:

@@ -16,8 +16,10 @@ from .. import session as sessions
 from ..engine import Replay, Wait
 from ..errors import Miss, fit_for_here
 from ..exchange import Body, BodyWriter, Request, Response
+from ..flights import LONGEST
 from ..notices import in_brief
 from ..session import Session
+from ..streaming import now
 from .event_loops import landing, pause
 from .httpx_kit import Kit, kit_of_module, kit_of_transport, sleep
 
@@ -203,8 +205,11 @@ def _send(
         body = Body.gather(request.stream)
         request.stream = kit.body_stream(body)
     asked = _neutral(request, body)
-    while isinstance(verdict := session.engine.ask(asked, claim), Wait):
-        verdict.flight.wait(1.0)
+    verdict = session.engine.ask(asked, claim)
+    until = now() + _patience(request) if isinstance(verdict, Wait) else 0.0
+    while isinstance(verdict, Wait):
+        verdict.flight.wait(min(1.0, until - now()))
+        verdict = session.engine.ask(asked, claim, alone=now() >= until)
     if isinstance(verdict, Replay):
         return kit.replayed(verdict)
     try:
@@ -257,8 +262,11 @@ async def _send_async(
         body = writer.body()
         request.stream = kit.body_stream(body)
     asked = _neutral(request, body)
-    while isinstance(verdict := session.engine.ask(asked, claim), Wait):
-        await landing(verdict.flight, 1.0)
+    verdict = session.engine.ask(asked, claim)
+    until = now() + _patience(request) if isinstance(verdict, Wait) else 0.0
+    while isinstance(verdict, Wait):
+        await landing(verdict.flight, max(0.0, min(1.0, until - now())))
+        verdict = session.engine.ask(asked, claim, alone=now() >= until)
     if isinstance(verdict, Replay):
         # A live call always lets other tasks run; a program may depend on it.
         await pause(0)
@@ -296,6 +304,12 @@ async def _after_async(first: Calls, kit: Kit, request: Any, live: Callable[[Any
         return response if end.value is None else kit.request(end.value, request)
     finally:
         first.close()
+
+
+def _patience(request: Any) -> float:
+    """The seconds to wait for the answer of somebody else's call: as long as for one's own."""
+    seconds = (request.extensions.get("timeout") or {}).get("read")
+    return LONGEST if seconds is None else float(seconds)
 
 
 def _neutral(request: Any, body: Body) -> Request:

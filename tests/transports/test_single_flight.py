@@ -308,3 +308,32 @@ def test_a_forked_child_does_not_wait_for_its_parents_leader(lib: Any, server: A
         gate.open.set()
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert leader.result(20).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["thread", "task"])
+def test_who_has_less_time_does_not_wait_longer(how: str, lib: Any, server: Any, enabled: Any) -> None:
+    """A follower waits no longer than for an answer of its own, then calls for itself, with its own time limit."""
+    gate = Gate(server)
+    enabled()
+
+    async def ask() -> None:
+        async with lib.AsyncClient(timeout=0.2) as client:
+            await client.get(gate.url)
+
+    def follow() -> None:
+        if how == "task":
+            asyncio.run(ask())
+        else:
+            with lib.Client(timeout=0.2) as client:
+                client.get(gate.url)
+
+    with ThreadPoolExecutor(2) as pool, lib.Client(timeout=None) as client:
+        leader = pool.submit(client.get, gate.url)
+        assert gate.asked.acquire(timeout=20)
+        follower = pool.submit(follow)
+        alone = gate.asked.acquire(timeout=20)
+        problem = follower.exception(timeout=20) if alone else None
+        gate.open.set()
+        assert leader.result(timeout=20).json() == {"call": 1}
+    assert alone
+    assert isinstance(problem, lib.ReadTimeout)
