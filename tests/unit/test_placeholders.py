@@ -20,6 +20,7 @@ from cachy.recording import Recording
 from cachy.redact import mask_text
 from cachy.stores.jsonl import JsonlStore
 
+SDKS = hooks.SDKS
 ALL = {name for provider in providers.known() for name in (*provider.key_env, *dict(provider.placeholders))}
 
 
@@ -37,7 +38,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("CACHY_STORE", str(tmp_path / "cachy.jsonl"))
     monkeypatch.setenv("CACHY_SUMMARY", "0")
-    monkeypatch.setattr(hooks, "SDKS", hooks.SDKS - set(sys.modules))  # what other tests imported
+    monkeypatch.setattr(hooks, "SDKS", SDKS - set(sys.modules))  # what other tests imported
     yield
     cachy.disable()
     tally.reset()
@@ -59,7 +60,7 @@ def imported(sdk: str) -> dict[str, str]:
 
 def test_the_watched_modules_are_those_of_the_providers() -> None:
     """The hook knows them without loading a provider, so they are written twice."""
-    assert {sdk for provider in providers.known() for sdk in provider.sdks} == hooks.SDKS
+    assert {sdk for provider in providers.known() for sdk in provider.sdks} == SDKS
 
 
 def test_placeholders_are_no_secrets() -> None:
