@@ -70,6 +70,7 @@ def test_one_cause(theirs: object, ours: object, rule: str) -> None:
         (True, False),
         ("1763971200", 1763971200),
         ("a" * 30_000, "b" * 30_000),
+        ("blake2b:0f3a9c1b7d5e2468", "blake2b:1e4b8d2c6f7a3590"),  # contents of a file
     ],
 )
 def test_no_cause(theirs: object, ours: object) -> None:
