@@ -68,7 +68,7 @@ class Engine:
         """What the settings add to the names of secrets, in lower case."""
         self.kept_headers = frozenset(name.lower() for name in settings.keep_headers)
         """What the settings add to the response headers that are recorded, in lower case."""
-        self.uploads = Uploads(settings.mode == "auto", self.secret_names)
+        self.uploads = Uploads(keeping=settings.mode == "auto")
         self._ignore = None
         if settings.ignore:
             from .ignore import Ignore

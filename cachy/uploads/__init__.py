@@ -28,10 +28,9 @@ _MOST = 256  # uploads remembered at once: a program may start some and never en
 class Uploads:
     """The uploads that the program has under way, by their handles."""
 
-    def __init__(self, keeping: bool, secret_names: frozenset[str] = frozenset()) -> None:
+    def __init__(self, keeping: bool) -> None:
         """`keeping`: an upload from a recording may become real, so what is replayed of it has to be kept."""
         self._keeping = keeping
-        self._secret_names = secret_names
         self._known: dict[str, Upload] = {}
         self._lock = RLock()  # the garbage collector may end an answer, which is noted, at any moment
 
@@ -68,8 +67,8 @@ class Uploads:
                     former = self._known.get(handle)
                     if former is not None and not former.done and not live:
                         response, handle = kind.renamed(response, handle)
-                    form = wanted.redacted(self._secret_names).data()
-                    upload = kind(request, form, handle, response, live)
+                    # What is stored, and so what is found, is redacted already.
+                    upload = kind(request, wanted.data(), handle, response, live)
                     upload.keeping = self._keeping
                     self._know(upload)
                     break

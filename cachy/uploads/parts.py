@@ -64,7 +64,7 @@ class PartedUpload(Upload):
                 said["upload_id"]
             )  # an upload that has become real has two ids; programs may see both
         if said.get("object") == "upload.part" and (part := _id(said)):
-            self._named[part] = "part:" + from_object(wanted.data().get("body", {})).key
+            self._named[part] = "blake2b:" + from_object(wanted.data().get("body", {})).key
             if self.keeping and not live:
                 self._spool = self._spool or Spool()
                 start = self._spool.size

@@ -70,7 +70,7 @@ class ResumableUpload(Upload):
         form: Form = {
             "method": request.method,
             "host": claim.host,
-            "path": urlsplit(self.start.url).path,
+            "path": self.form["path"],
             "headers": {_COMMAND: ", ".join(_commands(request))},
             "file": {"digest": "blake2b:" + digest.hexdigest(), "size": end},
             "upload": self.form,

@@ -9,7 +9,7 @@ import pytest
 
 from cachy import notices
 from cachy.exchange import Body, Request, Response
-from cachy.keys import Canonical, canonical
+from cachy.keys import Canonical, canonical, rules_for
 from cachy.providers import Claim
 from cachy.providers.plain import PLAIN
 from cachy.uploads import Uploads
@@ -48,7 +48,7 @@ def begin(uploads: Uploads, name: str, live: bool = False) -> str:
 def key(uploads: Uploads, request: Request) -> Canonical:
     upload = uploads.of(request)
     assert upload is not None
-    return upload.canonical(request, HERE, frozenset())
+    return upload.canonical(request, HERE, rules_for(PLAIN))
 
 
 def replay(uploads: Uploads, request: Request) -> None:
