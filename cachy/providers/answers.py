@@ -9,7 +9,8 @@ from dataclasses import replace
 from ..exchange import Request, Response
 from .base import LEFT, Json, Unrecordable
 from .dialects import CUT, error_in, gemini_ended, still_to_come, stream_ended
-from .jobs import not_final
+from .emptiness import nothing_in
+from .jobs import failed_there, not_final
 from .shapes import promises_json
 from .streams import Event, frames, json_lines, sse
 
@@ -90,14 +91,18 @@ def _document(
         return _NOT_JSON if clean else LEFT
     path = request.split().path
     if isinstance(value, list) and path.endswith(":streamGenerateContent"):
-        return gemini_ended(value, clean)
-    if request.method == "GET" or path.endswith(":fetchPredictOperation"):
-        return not_final(request, value)
-    if not errors:
+        return gemini_ended(value, clean) or nothing_in(value)
+    polls = request.method == "GET" or path.endswith(":fetchPredictOperation")
+    reason = not_final(request, value) if polls else None
+    if reason or not errors:
+        return reason
+    if failed := failed_there(value):
+        return failed
+    if polls:
         return None
-    if isinstance(value, dict) and value.get("object") == "response" and value.get("status") == "failed":
-        return "the response has failed"
-    return error_in(value)
+    if not value and promises_json(path):
+        return "the answer is empty"
+    return error_in(value) or nothing_in([value])
 
 
 def _frames_ended(body: bytes, clean: bool) -> Unrecordable:
@@ -119,7 +124,7 @@ def _frames_ended(body: bytes, clean: bool) -> Unrecordable:
     if "messageStart" in kinds or "messageStop" in kinds:
         # `metadata` (the usage) comes after the stop: a consumer that left before it has not read it all.
         if kinds[-1] == "metadata" or (clean and "messageStop" in kinds):
-            return None
+            return nothing_in(Event("", chunk).json() for chunk in chunks)
         return CUT if clean else LEFT
     return stream_ended([_unwrapped(chunk) for chunk in chunks], True, clean)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from .base import LEFT, Json, Unrecordable, words
+from .emptiness import nothing_in
 from .streams import Event
 
 CUT = "the stream ended without its end marker"
@@ -17,12 +18,17 @@ _FIRST = 3  # events looked at to recognise a dialect: some servers begin with a
 
 
 def stream_ended(events: Sequence[Event], at_boundary: bool, clean: bool) -> Unrecordable:
-    """Whether a stream of events ended well.
+    """Whether a stream of events ended well, and said anything.
 
     `at_boundary`: its bytes end where an event ends. `clean`: it was read to the end.
     """
-    if not events:
-        return "the stream was empty" if clean else LEFT
+    if all(event.data.startswith(b"[DONE]") for event in events):
+        return "the stream was empty" if clean or events else LEFT
+    reason = _ended(events, at_boundary, clean)
+    return nothing_in(event.json() for event in events) if reason is None else reason
+
+
+def _ended(events: Sequence[Event], at_boundary: bool, clean: bool) -> Unrecordable:
     for first in events[:_FIRST]:
         value = first.json()
         if problem := error_in(value):
@@ -199,7 +205,8 @@ def error_in(value: Json) -> Unrecordable:
     if _filled(value.get("error")) or value.get("type") == "error":
         return "the answer is an error"
     for choice in _dicts(value.get("choices")):
-        if choice.get("finish_reason") == "error" or _filled(choice.get("error")):
+        # "abort": vLLM and SGLang, when they gave up.
+        if choice.get("finish_reason") in ("error", "abort") or _filled(choice.get("error")):
             return "a choice ended in an error"
     if value.get("finish_reason") in ("ERROR", "TIMEOUT"):  # Cohere
         return "the answer ended in an error"

@@ -1,6 +1,7 @@
-"""Jobs that run at the provider: which answers of a poll are not the last one.
+"""Jobs that run at the provider: which answers of a poll are not the last one, and whose fault a failure was.
 
-Only the last one is recorded, so that a polling loop replays straight to its end.
+Only the last one is recorded, so that a polling loop replays straight to its end; and not that one either when the
+provider failed, as it may do better the next time.
 """
 
 from __future__ import annotations
@@ -35,6 +36,42 @@ def not_final(request: Request, value: Json) -> Unrecordable:
 def not_final_anywhere(request: Request, value: Json) -> Unrecordable:
     """The same for a host of which nothing is known."""
     return _under_way(value, _UNDER_WAY) if isinstance(value, dict) else None
+
+
+_FAILED = words("failed error errored")
+# What a job that failed says when nothing was wrong with what it was asked.
+_ITS_OWN_FAULT = words(
+    "server_error internal_error internal_server_error internal internal_failure rate_limit_exceeded"
+    " rate_limit_error overloaded overloaded_error engine_overloaded api_error timeout timeout_error"
+    " service_unavailable unavailable resource_exhausted deadline_exceeded vector_store_timeout aborted"
+)
+_STATUS = frozenset((408, 429, *range(500, 600)))  # HTTP's
+_CODES = frozenset(
+    (4, 8, 10, 13, 14)
+)  # gRPC's, in operations: deadline, exhausted, aborted, internal, unavailable
+
+
+def failed_there(value: Json) -> Unrecordable:
+    """The reason when a response, or a job that is done, failed through a fault of the provider."""
+    if not isinstance(value, dict):
+        return None
+    status = _plain(value["status"]) if isinstance(value.get("status"), str) else ""
+    if value.get("object") == "response" and status == "failed":
+        return "the response has failed"
+    if status not in _FAILED and value.get("done") is not True:
+        return None
+    for error in (value.get("error"), value.get("last_error")):
+        if not isinstance(error, dict):
+            continue
+        for said in (error.get("code"), error.get("type"), error.get("status")):
+            codes = _CODES | _STATUS if value.get("done") is True else _STATUS
+            if (
+                said in codes
+                if isinstance(said, int)
+                else isinstance(said, str) and _plain(said) in _ITS_OWN_FAULT
+            ):
+                return f"the job has failed at the provider ({said})"
+    return None
 
 
 def _under_way(job: dict[str, Json], words: frozenset[str]) -> Unrecordable:
