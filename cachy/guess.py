@@ -8,15 +8,10 @@ from typing import NamedTuple
 
 from .difference import common_ends
 from .errors import Change
+from .patterns import NAMED
 
 _CONTEXT = 64  # characters on either side of a difference, within which what it belongs to begins and ends
 _LONGEST = 20_000  # characters that differ, above which it is no date that differs
-
-_DAY = r"\d{4}-\d\d-\d\d|\d{4}/\d\d/\d\d|\d{1,2}[./]\d{1,2}[./]\d{4}"
-_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
-_WEEKDAY = r"(?:(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?,? )?"
-_WRITTEN = rf"{_MONTH}\.? \d{{1,2}},? \d{{4}}|\d{{1,2}}\.? {_MONTH}\.? \d{{4}}"
-_TIME = r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?[AaPp]\.?[Mm]\.?)?(?:Z\b| ?UTC| ?GMT| ?[+-]\d\d:?\d\d)?"
 
 
 class _Kind(NamedTuple):
@@ -27,21 +22,9 @@ class _Kind(NamedTuple):
 
 
 _KINDS = (
-    _Kind("a UUID", re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), ":uuid"),
-    _Kind(
-        "a date or time",
-        re.compile(
-            rf"{_WEEKDAY}\b(?:(?:{_DAY})(?:[T ]{_TIME})?|(?:{_WRITTEN})(?:,? (?:at )?{_TIME})?|{_TIME})(?!\d)"
-        ),
-        ":date",
-    ),
-    _Kind(
-        "a temporary path",
-        re.compile(
-            r"(?:/private)?/(?:tmp|var/tmp|var/folders)/[^\s\"'`<>)\]},;]+"
-            r"|[A-Za-z]:\\(?:[^\\\s\"']+\\)*(?:Temp|TEMP)\\[^\s\"'`<>)\]},;]+"
-        ),
-        ":tmp-path",
+    *(
+        _Kind(what, re.compile(NAMED[name]), f":{name}")
+        for what, name in (("a UUID", "uuid"), ("a date or time", "date"), ("a temporary path", "tmp-path"))
     ),
     _Kind("a memory address", re.compile(r"\b0x[0-9a-fA-F]{6,16}\b"), r":/0x[0-9a-fA-F]+/"),
     _Kind(

@@ -32,7 +32,7 @@ _WRITTEN = (
     rf"|{_WEEKDAY}{_MONTH} {_DAY}(?:,? \d{{4}})?\b|{_WEEKDAY}{_DAY} (?:of )?{_MONTH}(?:,? \d{{4}})?\b"
 )
 _AND_TIME = rf"(?:(?:T|,? |,? at ){_TIME})?"
-_NAMED = {
+NAMED = {
     # An ISO date is one in the name of a file too; what is written in other ways stands alone.
     "date": (
         rf"(?<!\d)(?:\d{{4}}-\d{{2}}-\d{{2}}{_AND_TIME}|\d{{8}}T\d{{4,6}}Z?)(?!\d)"
@@ -45,15 +45,16 @@ _NAMED = {
         r"|[A-Za-z]:[\\/]+(?:[^\\/\s]+[\\/]+){1,8}?Te?mp[\\/]+(?:pytest-of-[^\\/\s]+[\\/]+pytest-\d+|[^\\/\s\"'`,;:<>|)\]}]+)"
     ),
 }
+"""The expression of each pattern that has a name."""
 
 
 def substitute(pattern: str) -> Callable[[str], str]:
     """The function that marks in a text what `pattern` matches. Raises ValueError when it is none."""
-    if pattern in _NAMED:
-        marker, known = f"‹{pattern}›", re.compile(_NAMED[pattern])
+    if pattern in NAMED:
+        marker, known = f"‹{pattern}›", re.compile(NAMED[pattern])
         return lambda text: known.sub(marker, text)
     if len(pattern) < 3 or pattern[0] != "/" or pattern[-1] != "/":
-        raise ValueError(f"{pattern!r} is no pattern: use {', '.join(_NAMED)} or /a regular expression/")
+        raise ValueError(f"{pattern!r} is no pattern: use {', '.join(NAMED)} or /a regular expression/")
     expression = _checked(pattern[1:-1])
 
     def by_pieces(text: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from cachy.errors import Change
 from cachy.guess import guess
+from cachy.ignore import Ignore
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -15,6 +16,10 @@ else:
     import tomli as tomllib
 
 PATH = "messages[1].content"
+
+
+def body_with(value: object) -> dict[str, object]:
+    return {"messages": [{}, {"content": value}]}
 
 
 def change(theirs: object, ours: object, path: str = PATH) -> Change:
@@ -54,6 +59,8 @@ def test_one_cause(theirs: object, ours: object, rule: str) -> None:
     assert found is not None
     assert (found.setting, found.values) == ("ignore", (PATH + rule,))
     assert tomllib.loads(found.line) == {"ignore": [PATH + rule]}
+    marked = [Ignore.of(found.values).json(body_with(value)) for value in (theirs, ours)]
+    assert marked[0] == marked[1]
 
 
 @pytest.mark.parametrize(
