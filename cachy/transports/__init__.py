@@ -6,28 +6,30 @@ module ever imports a client itself.
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
+from typing import Any
 
-_patched: list[ModuleType] = []
+ADAPTERS = {"httpx": "httpx", "httpx2": "httpx", "urllib3": "urllib3"}
+"""The module here for each client; each has `patch(module)` and `unpatch(module)`."""
+
+_patched: list[tuple[Any, ModuleType]] = []
 
 
 def patch(name: str, module: ModuleType) -> None:
     """Patch the client module imported as `name`, unless the settings say that cachy is not wanted here."""
     from .. import session
 
-    if not session.start():
+    if name not in ADAPTERS or not session.start():
         return
-    if name in ("httpx", "httpx2"):
-        from . import httpx
-
-        httpx.patch(module)
-        if not any(known is module for known in _patched):
-            _patched.append(module)
+    adapter = import_module(f"{__name__}.{ADAPTERS[name]}")
+    adapter.patch(module)
+    if not any(known is module for _, known in _patched):
+        _patched.append((adapter, module))
 
 
 def unpatch() -> None:
     """Put every patched client back as it was."""
-    from . import httpx
-
     while _patched:
-        httpx.unpatch(_patched.pop())
+        adapter, module = _patched.pop()
+        adapter.unpatch(module)

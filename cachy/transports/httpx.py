@@ -22,12 +22,12 @@ from ..session import Session
 from ..streaming import now
 from .event_loops import landing, pause
 from .httpx_kit import Kit, kit_of_module, kit_of_transport, sleep
+from .patching import replace, restore
 
 if TYPE_CHECKING:
     from ..providers import Claim
     from ..uploads import Calls
 
-_MARK = "__cachy_original__"
 _MOMENT = 0.005  # seconds until another look whether another task has made the calls that come first
 
 
@@ -36,15 +36,15 @@ def patch(module: ModuleType) -> None:
     `httpx2.alias_httpx()` both names are one module."""
     kit = kit_of_module(module)
     if hasattr(module.Client, "_transport_for_url") and hasattr(module.AsyncClient, "_transport_for_url"):
-        _replace(module.Client, "_transport_for_url", lambda original: _choosing(original, kit, Transport))
-        _replace(
+        replace(module.Client, "_transport_for_url", lambda original: _choosing(original, kit, Transport))
+        replace(
             module.AsyncClient,
             "_transport_for_url",
             lambda original: _choosing(original, kit, AsyncTransport),
         )
     else:
-        _replace(module.HTTPTransport, "handle_request", lambda original: _handling(original, kit))
-        _replace(
+        replace(module.HTTPTransport, "handle_request", lambda original: _handling(original, kit))
+        replace(
             module.AsyncHTTPTransport, "handle_async_request", lambda original: _handling_async(original, kit)
         )
 
@@ -57,19 +57,7 @@ def unpatch(module: ModuleType) -> None:
         (module.HTTPTransport, "handle_request"),
         (module.AsyncHTTPTransport, "handle_async_request"),
     ):
-        original = getattr(owner.__dict__.get(name), _MARK, None)
-        if original is not None:
-            setattr(owner, name, original)
-
-
-def _replace(owner: type, name: str, make: Callable[[Any], Any]) -> None:
-    original = owner.__dict__.get(name) or getattr(owner, name)
-    if not hasattr(original, _MARK):
-        replacement = make(original)
-        replacement.__name__ = name
-        replacement.__qualname__ = getattr(original, "__qualname__", name)
-        setattr(replacement, _MARK, original)
-        setattr(owner, name, replacement)
+        restore(owner, name)
 
 
 def _claim_for(session: Session, url: Any) -> Claim | None:
