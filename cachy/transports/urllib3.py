@@ -205,6 +205,7 @@ class _Connection:
     """A connection to the recording. What it does not take from here no pool asks of one that is connected."""
 
     sock = timeout = proxy = None
+    _http_vsn_str = "HTTP/1.1"
     is_closed = False
     is_connected = is_verified = proxy_is_verified = has_connected_to_proxy = True
 

@@ -42,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
             self.scripted.hung_up.set()
             self.close_connection = True
 
-    do_GET = do_POST = do_PUT = do_DELETE = answer
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
 
     def _read_body(self) -> bytes:
         if self.headers.get("transfer-encoding", "").lower() == "chunked":
