@@ -6,12 +6,12 @@ module ever imports a client itself.
 
 from __future__ import annotations
 
-from importlib import import_module
+import importlib
 from types import ModuleType
 from typing import Any
 
 ADAPTERS = {"httpx": "httpx", "httpx2": "httpx", "urllib3": "urllib3"}
-"""The module here for each client; each has `patch(module)` and `unpatch(module)`."""
+"""Which module here adapts which client. Each has `patch(module)` and `unpatch(module)`, idempotent per class."""
 
 _patched: list[tuple[Any, ModuleType]] = []
 
@@ -22,7 +22,7 @@ def patch(name: str, module: ModuleType) -> None:
 
     if name not in ADAPTERS or not session.start():
         return
-    adapter = import_module(f"{__name__}.{ADAPTERS[name]}")
+    adapter = importlib.import_module(f".{ADAPTERS[name]}", __name__)
     adapter.patch(module)
     if not any(known is module for _, known in _patched):
         _patched.append((adapter, module))

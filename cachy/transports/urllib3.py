@@ -243,6 +243,10 @@ class _Recording(_StandIn):
         if verdict is not None:
             verdict.failed()
 
+    def _prepare_proxy(self, conn: Any) -> None:
+        with sessions.bypass():
+            self._real._prepare_proxy(conn)
+
     def _make_request(self, conn: Any, *args: Any, **options: Any) -> Any:
         preload = options.get("preload_content")
         if preload:

@@ -1,0 +1,40 @@
+"""urllib3 1.26 with the requests and boto3 of its time: the same tests, in an environment of their own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from environments import TREE, clean, executable, make_venv, uv
+
+pytestmark = pytest.mark.slow
+
+GENERATION = ("urllib3>=1.26.20,<2", "requests>=2.28,<2.29", "boto3>=1.34.120,<1.35")
+TESTS = [f"tests/transports/test_urllib3_{what}.py" for what in ("pools", "requests", "botocore", "matrix")]
+
+
+def test_the_previous_generation(wheel: Path, tmp_path: Path) -> None:
+    """What holds for the newest urllib3, requests and boto3 holds for those of 2022 to 2024."""
+    tool = uv()
+    if tool is None:
+        pytest.skip("uv, which makes the environment, is not installed")
+    python = executable(make_venv(tmp_path / "venv"))
+    words = [*tool, "pip", "install", "--quiet", "--python", str(python), str(wheel), *GENERATION]
+    done = subprocess.run(
+        [*words, "pytest", "hypothesis"], env=clean(), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"the environment could not be made: {done.stderr.strip()[-300:]}")
+    # The script, not `python -m pytest`, which would put the tree in front of what is installed.
+    script = python.with_name("pytest" + python.suffix)
+    done = subprocess.run(
+        [str(script), "-q", "-p", "no:cacheprovider", *TESTS],
+        cwd=TREE,
+        env=clean(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "boto3" not in done.stdout  # nothing was skipped for want of it
