@@ -125,6 +125,7 @@ def _refuse_calls(module: "ModuleType", name: str, problem: Exception) -> None:
         ("AsyncClient", "send"),
         ("HTTPTransport", "handle_request"),
         ("AsyncHTTPTransport", "handle_async_request"),
+        ("HTTPConnectionPool", "urlopen"),
     ):
         kind = getattr(module, owner, None)
         original = getattr(kind, method, None)

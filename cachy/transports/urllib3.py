@@ -17,6 +17,7 @@ from .. import session as sessions
 from ..engine import Replay, Wait
 from ..exchange import Body, Headers, Request
 from ..providers.hosts import written
+from ..streaming import Incomplete
 from . import wire
 from .patching import replace, restore
 
@@ -80,7 +81,10 @@ class _Kit:
         decoder = self.module.response._get_decoder(", ".join(encodings))
         for index, piece in enumerate(raw):
             yield index, decoder.decompress(piece)
-        yield len(raw) - 1, decoder.flush()
+        try:
+            yield len(raw) - 1, decoder.flush()
+        except Exception as problem:  # noqa: BLE001 - each encoding has errors of its own
+            raise Incomplete(str(problem)) from None
 
 
 def _opening(original: Any, kit: _Kit) -> Any:

@@ -6,11 +6,14 @@ import gzip
 import io
 import json
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from environments import clean
 
 import cachy
 
@@ -419,3 +422,23 @@ def test_patched_once_and_undone(using: Any) -> None:
         assert once.__module__ == "cachy.transports.urllib3"
     cachy.disable()
     assert pool.urlopen.__module__ == "urllib3.connectionpool"
+
+
+UNPATCHABLE = """
+import urllib3.connectionpool
+del urllib3.connectionpool.HTTPConnectionPool._get_conn
+import cachy
+assert cachy.enable("replay", summary=False)
+try:
+    urllib3.PoolManager().request("GET", "http://127.0.0.1:1/")
+except cachy.Miss as miss:
+    print(miss)
+"""
+
+
+def test_a_urllib3_that_cannot_be_patched() -> None:
+    """Where the adapter does not find what it needs, calls are refused in replay mode."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNPATCHABLE], env=clean(), capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("urllib3 could not be hooked (AttributeError: "), done.stderr
