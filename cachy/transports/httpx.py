@@ -21,8 +21,9 @@ from ..notices import in_brief
 from ..session import Session
 from ..streaming import now
 from .event_loops import landing, pause
-from .httpx_kit import Kit, kit_of_module, kit_of_transport, sleep
+from .httpx_kit import Kit, kit_of_module, kit_of_transport
 from .patching import replace, restore
+from .streams import sleep
 
 if TYPE_CHECKING:
     from ..providers import Claim

@@ -5,8 +5,7 @@ have to derive from the module's own.
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -15,12 +14,10 @@ from ..calls import Forward
 from ..engine import Replay
 from ..exchange import Body, Headers, Request, Response
 from ..notices import in_brief, say_once
-from ..streaming import Incomplete, Tee, pieces, waits
-from .event_loops import pause
+from ..streaming import Incomplete
+from .streams import AsyncTeeStream, ReplayStream, TeeStream
 
 _LEFT_ALONE = ("MockTransport", "ASGITransport", "WSGITransport")
-
-sleep = time.sleep  # copied: a program's tests may mock it
 
 
 class Kit:
@@ -31,9 +28,9 @@ class Kit:
         self.left_alone = tuple(getattr(module, name) for name in _LEFT_ALONE if hasattr(module, name))
         both = (module.SyncByteStream, module.AsyncByteStream)
         self.body_stream: Any = type("RecordedBody", (_BodyStream, *both), {})
-        self._replay_stream: Any = type("ReplayedStream", (_ReplayStream, *both), {})
-        self.tee: Any = type("RecordingStream", (_TeeStream, module.SyncByteStream), {})
-        self.async_tee: Any = type("AsyncRecordingStream", (_AsyncTeeStream, module.AsyncByteStream), {})
+        self._replay_stream: Any = type("ReplayedStream", (ReplayStream, *both), {})
+        self.tee: Any = type("RecordingStream", (TeeStream, module.SyncByteStream), {})
+        self.async_tee: Any = type("AsyncRecordingStream", (AsyncTeeStream, module.AsyncByteStream), {})
 
     def warn(self, problem: Exception) -> None:
         say_once(f"{self.module.__name__} could not be wrapped ({in_brief(problem)}); its calls go out live")
@@ -146,94 +143,6 @@ class _BodyStream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self._body.chunks():
             yield chunk
-
-
-class _ReplayStream:
-    """The body of a recorded answer, piece by piece as it once arrived."""
-
-    def __init__(self, verdict: Replay) -> None:
-        self._response = verdict.response
-        self._pace = verdict.pace
-        self._at_end = verdict.at_end
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._with_care() if self._pace or self._at_end else iter(pieces(self._response))
-
-    def _with_care(self) -> Iterator[bytes]:
-        for seconds, piece in zip(waits(self._response, self._pace), pieces(self._response), strict=False):
-            if seconds:
-                sleep(seconds)
-            yield piece
-        if self._at_end:
-            self._at_end()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if not self._pace:
-            for piece in pieces(self._response):
-                yield piece
-        else:
-            for seconds, piece in zip(
-                waits(self._response, self._pace), pieces(self._response), strict=False
-            ):
-                await pause(seconds)
-                yield piece
-        if self._at_end:
-            self._at_end()
-
-
-class _TeeStream:
-    """The stream of a live answer, handed on piece by piece while a copy is kept."""
-
-    def __init__(self, stream: Any, tee: Tee) -> None:
-        self._stream = stream
-        self._tee = tee
-
-    def __iter__(self) -> Iterator[bytes]:
-        tee = self._tee
-        try:
-            for piece in self._stream:
-                tee.feed(piece)
-                yield piece
-        except BaseException as problem:
-            tee.fail(problem)
-            raise
-        tee.finish()
-
-    def close(self) -> None:
-        try:
-            self._stream.close()  # first: an early close stops the provider's generation at once
-        finally:
-            self._tee.leave()
-
-
-class _AsyncTeeStream:
-    """`_TeeStream` for async clients."""
-
-    def __init__(self, stream: Any, tee: Tee) -> None:
-        self._stream = stream
-        self._tee = tee
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        tee = self._tee
-        stream = self._stream.__aiter__()
-        try:
-            async for piece in stream:
-                tee.feed(piece)
-                yield piece
-        except BaseException as problem:
-            tee.fail(problem)
-            raise
-        finally:
-            # An async generator left half-way is otherwise closed by the garbage collector, in another task.
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()
-        tee.finish()
-
-    async def aclose(self) -> None:
-        try:
-            await self._stream.aclose()
-        finally:
-            self._tee.leave()
 
 
 _kits: dict[int, Kit] = {}

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import http.client
 import io
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..exchange import Headers
 from ..streaming import Decode, Tee, pieces, waits
+from .streams import sleep
 
 if TYPE_CHECKING:
     from ..calls import Forward
     from ..engine import Replay
-
-_sleep = time.sleep  # copied: a program's tests may mock it
 
 _LITTLE = 512  # bytes: what a consumer takes in smaller sips than this is recorded as one piece
 _MUCH = 64 * 1024
@@ -96,7 +94,7 @@ def _frames(verdict: Replay, chunked: bool) -> Iterator[bytes]:
     recorded = verdict.response
     for seconds, piece in zip(waits(recorded, verdict.pace), pieces(recorded), strict=False):
         if seconds:
-            _sleep(seconds)
+            sleep(seconds)
         yield b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
     if verdict.at_end:
         verdict.at_end()
