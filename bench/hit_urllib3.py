@@ -7,6 +7,7 @@ adapter of requests, a pool of urllib3, that answer at once). A dash: the tool c
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import itertools
 import json
@@ -78,6 +79,7 @@ def measure(tool: str, client: str, kind: str) -> float:
     host = f"127.0.0.1:{server.server_port}"
     url = f"http://{host}/v1/chat/completions"
     with tempfile.TemporaryDirectory() as folder:
+        importlib.import_module(client)  # vcrpy patches what is there
         open_tool(tool, Path(folder), host)
         tooled, floor = clients(client, tool, content_type, body, Path(folder))
 
