@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .. import session as sessions
+from ..calls import Forward
 from ..engine import Replay, Wait
-from ..exchange import Body, Headers, Request
+from ..exchange import Body, Headers, Request, Response
 from ..providers.hosts import written
 from ..streaming import Incomplete
 from . import wire
 from .patching import replace, restore
+from .streams import sleep
 
 if TYPE_CHECKING:
-    from ..calls import Forward
     from ..providers import Claim
     from ..session import Session
+    from ..uploads import Calls
 
 _BLOCK = 64 * 1024
+_MOMENT = 0.005  # seconds until another look whether another thread has made the calls that come first
 
 
 def patch(module: ModuleType) -> None:
@@ -101,15 +104,60 @@ def _opening(original: Any, kit: _Kit) -> Any:
         asked = Request(method.upper(), _absolute(self, url), given, kept)
         while isinstance(verdict := session.engine.ask(asked, claim), Wait):
             verdict.flight.wait(1.0)
-        pool = (
-            _Replaying(self, kit, verdict) if isinstance(verdict, Replay) else _Recording(self, kit, verdict)
-        )
+        pool: _StandIn
+        if isinstance(verdict, Replay):
+            pool = _Replaying(self, kit, verdict)
+        else:
+            pool = _Recording(self, kit, verdict)
         try:
+            if isinstance(verdict, Forward) and verdict.first is not None:
+                timeout = {"timeout": options["timeout"]} if "timeout" in options else {}
+                sent, refused = _after(verdict.first, original.__get__(self, type(self)), timeout)
+                if sent is None:
+                    pool.done()
+                    pool = _Replaying(self, kit, Replay(refused, 0.0))
+                else:
+                    url, body, headers = _parts(sent)
+                    options["assert_same_host"] = False
             return original.__get__(pool, type(self))(method, url, body, headers, *args, **options)
         finally:
             pool.done()
 
     return urlopen
+
+
+def _after(first: Calls, live: Any, options: dict[str, Any]) -> tuple[Request | None, Response]:
+    """Make the calls that come before one of the program's own; returns what to send now (None: they have ended it
+    all) and the last answer."""
+    answer = Response(0)
+    given: Response | None = None
+    try:
+        while True:
+            wanted = first.send(given)
+            if wanted is None:
+                sleep(_MOMENT)
+                given = None
+                continue
+            url, body, headers = _parts(wanted)
+            with sessions.bypass():
+                response = live(
+                    wanted.method, url, body, headers, redirect=False, assert_same_host=False, **options
+                )
+            given = answer = Response(response.status, wire.headers_of(response.headers), response.data)
+    except StopIteration as end:
+        return end.value, answer
+    finally:
+        first.close()
+
+
+def _parts(request: Request) -> tuple[str, Any, dict[str, str]]:
+    """Path, body and headers to send a request with, on a pool that leads to its host."""
+    parts = request.split()
+    framing = ("content-length", "transfer-encoding")
+    headers = {name: value for name, value in request.headers if name not in framing}
+    headers["content-length"] = str(request.body.size)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return path, _Again(request.body), headers
 
 
 def _claim_for(session: Session, pool: Any, url: str) -> Claim | None:
