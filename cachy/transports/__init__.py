@@ -10,7 +10,13 @@ import importlib
 from types import ModuleType
 from typing import Any
 
-ADAPTERS = {"httpx": "httpx", "httpx2": "httpx", "lm15.transports": "lm15", "urllib3": "urllib3"}
+ADAPTERS = {
+    "aiohttp": "aiohttp",
+    "httpx": "httpx",
+    "httpx2": "httpx",
+    "lm15.transports": "lm15",
+    "urllib3": "urllib3",
+}
 """Which module here adapts which client. Each has `patch(module)` and `unpatch(module)`, idempotent per class."""
 
 _patched: list[tuple[Any, ModuleType]] = []

@@ -1,0 +1,313 @@
+"""What the adapter of aiohttp needs of the module: request bodies that can be read again, connections that answer
+from a recording (their parts are in `aiohttp_replay`), and the copy that is kept of a live answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Iterable
+from functools import lru_cache
+from http import HTTPStatus
+from types import ModuleType
+from typing import Any
+
+from ..calls import Forward
+from ..engine import Replay
+from ..exchange import Body, BodyWriter, Headers, Response
+from ..notices import in_brief, say_once
+from ..streaming import Tee
+from .aiohttp_replay import Connection, Protocol, Reader
+
+
+class Kit:
+    """What the adapter needs of one module, and the classes made from its own."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module: Any = module
+        self.empty = self.module.EMPTY_PAYLOAD
+        self._multidict: Any = sys.modules["multidict"]
+        self._body: Any = type("RecordedBody", (_Payload, self.module.Payload), {})
+        self._collector: Any = type("BodyCollector", (_Collector, self.module.abc.AbstractStreamWriter), {})
+        self._connection: Any = type("ReplayedConnection", (Connection, self.module.connector.Connection), {})
+        self._protocol: Any = type(
+            "ReplayedProtocol", (Protocol, self.module.client_proto.ResponseHandler), {}
+        )
+        self.reader: Any = type("ReplayedStream", (Reader, self.module.StreamReader), {})
+
+    def warn(self, problem: Exception) -> None:
+        say_once(f"aiohttp could not be wrapped ({in_brief(problem)}); its calls go out live")
+
+    # Request bodies
+
+    async def body(self, request: Any) -> Body:
+        """The body of `request`, which is read at most once: what cannot be read again is replaced."""
+        payload = request.body
+        if isinstance(payload, self._body):
+            return payload.recorded  # type: ignore[no-any-return]
+        if isinstance(payload, bytes | bytearray):
+            return Body(bytes(payload))
+        if (
+            isinstance(payload, self.module.BytesPayload)
+            and type(payload).write is self.module.BytesPayload.write
+        ):
+            return Body(bytes(payload._value))
+        collector = self._collector()
+        try:
+            await payload.write(collector)
+        except OSError as problem:  # as aiohttp has it when reading fails while it sends
+            raise self.module.ClientOSError(
+                problem.errno, f"Can not write request body for {request.url}"
+            ) from problem
+        except Exception as problem:
+            raise self.module.ClientConnectionError(
+                "Failed to send bytes into the underlying connection"
+            ) from problem
+        body: Body = collector.writer.body()
+        # No setter: the one of `ClientRequest.body` would write the headers anew.
+        setattr(request, "_body" if hasattr(request, "_body") else "body", self._body(payload, body))
+        return body
+
+    # Answers from a recording
+
+    def replayed(self, verdict: Replay, connector: Any, request: Any) -> Any:
+        """A connection over which the recorded answer arrives."""
+        loop = asyncio.get_running_loop()
+        protocol = self._protocol(loop, self, verdict)
+        if request._continue is not None:
+            protocol.feed_data((self.message(Response(100)), self.empty), 0)
+        return self._connection(connector, request.connection_key, protocol, loop)
+
+    def message(self, recorded: Response) -> Any:
+        """The head of an answer as aiohttp's parser gives it."""
+        pairs = recorded.headers
+        headers = self._multidict.CIMultiDictProxy(self._multidict.CIMultiDict(pairs))
+        major, _, minor = recorded.http_version.partition("/")[2].partition(".")
+        return self.module.http.RawResponseMessage(
+            version=self.module.HttpVersion(int(major or 1), int(minor or 0)),
+            code=recorded.status,
+            reason=recorded.reason or _phrase(recorded.status),
+            headers=headers,
+            raw_headers=tuple([(name.encode("utf-8"), value.encode("utf-8")) for name, value in pairs]),
+            should_close=False,
+            compression=None,
+            upgrade=False,
+            chunked="content-length" not in headers,
+        )
+
+    # Live answers
+
+    def watch(self, verdict: Forward, connection: Any, request: Any) -> None:
+        """Keep a copy of the answer that is about to come over `connection`.
+
+        The two objects of this one call are told to call us in the middle of what they do; nothing of it outlives
+        that, and neither calls to other hosts nor the pool see it.
+        """
+        decodes = True
+        protocol = connection.protocol
+        set_response_params, send = protocol.set_response_params, request.send
+
+        def watched_params(**params: Any) -> None:
+            nonlocal decodes
+            del protocol.set_response_params
+            decodes = params.get("auto_decompress", True)
+            set_response_params(**params)
+
+        async def watched_send(connection: Any) -> Any:
+            del request.send
+            try:
+                response = await send(connection)
+            except BaseException:
+                verdict.failed()
+                raise
+            start = response.start
+
+            async def watched_start(connection: Any) -> Any:
+                del response.start
+                try:
+                    started = await start(connection)
+                except BaseException:
+                    verdict.failed()
+                    raise
+                self._tee(verdict, response, connection, decodes)
+                return started
+
+            response.start = watched_start
+            return response
+
+        protocol.set_response_params, request.send = watched_params, watched_send
+
+    def _tee(self, verdict: Forward, response: Any, connection: Any, decoded: bool) -> None:
+        try:
+            version = f"HTTP/{response.version.major}.{response.version.minor}"
+            reason = "" if response.reason == _phrase(response.status) else response.reason or ""
+            headers = tuple(
+                (n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in response.raw_headers
+            )
+            tee = verdict.answered(
+                response.status, headers, _as_is if decoded else self._decode, version, reason
+            )
+            if tee is not None:
+                self._attach(tee, response.content, connection)
+        except Exception as problem:  # noqa: BLE001 - the user's call is worth more than our copy of it
+            verdict.failed()
+            self.warn(problem)
+
+    def _attach(self, tee: Tee, content: Any, connection: Any) -> None:
+        """Feed `tee` with what arrives, whoever reads it and how: a stream has a dozen methods to read it with."""
+
+        def ended() -> None:
+            problem = content.exception()
+            if content.is_eof():
+                tee.finish()
+            elif problem is None or type(problem) is self.module.ClientConnectionError:
+                tee.leave()  # that exact class is what a stream gets when its response is closed
+            else:
+                tee.fail(problem)
+
+        if content is self.empty:
+            tee.finish()
+            return
+        for piece in content._buffer:
+            tee.feed(piece)
+        if content.is_eof() or content.exception() is not None:
+            ended()
+            return
+        content._buffer = _Watched(content._buffer, tee)
+        content.on_eof(ended)
+        connection.add_callback(ended)
+
+    def _decode(self, headers: Headers, raw: list[bytes]) -> Iterable[tuple[int, bytes]]:
+        """Decode, with aiohttp's own decoders, what a session with `auto_decompress=False` hands out as it came."""
+        encoding = next((value.lower() for name, value in headers if name == "content-encoding"), "")
+        if encoding not in ("gzip", "deflate", "br", "zstd") or not raw:
+            yield from enumerate(raw)
+            return
+        out = _Decoded()
+        decoder = self.module.http_parser.DeflateBuffer(out, encoding)
+        for index, piece in enumerate(raw):
+            decoder.feed_data(piece, len(piece))
+            yield index, out.take()
+        decoder.feed_eof()
+        yield len(raw) - 1, out.take()
+
+
+@lru_cache(maxsize=64)
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _as_is(_headers: Headers, raw: list[bytes]) -> Iterable[tuple[int, bytes]]:
+    return enumerate(raw)
+
+
+class _Decoded:
+    """Where a decoder of aiohttp puts what it has decoded."""
+
+    _low_water = sys.maxsize  # no limit on how much comes out of one piece
+    total_compressed_bytes = 0
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    def feed_data(self, data: bytes, size: int = 0) -> None:
+        self._data += data
+
+    def feed_eof(self) -> None:
+        pass
+
+    def take(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+
+class _Watched(deque[bytes]):
+    """The buffer of a live answer's stream: each piece that arrives is copied."""
+
+    def __init__(self, arrived: Iterable[bytes], tee: Tee) -> None:
+        super().__init__(arrived)
+        self._tee = tee
+
+    def append(self, piece: bytes) -> None:
+        self._tee.feed(piece)
+        super().append(piece)
+
+
+class _Collector:
+    """A writer that keeps what a payload writes."""
+
+    def __init__(self) -> None:
+        self.writer = BodyWriter()
+
+    async def write(self, chunk: bytes) -> None:
+        self.writer.write(bytes(chunk))
+
+    async def write_eof(self, chunk: bytes = b"") -> None:
+        self.writer.write(bytes(chunk))
+
+    async def drain(self) -> None:
+        pass
+
+    async def write_headers(self, *_: Any) -> None:
+        pass
+
+    def enable_compression(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def enable_chunking(self) -> None:
+        pass
+
+
+class _Payload:
+    """A request body that was read once to make its key, written as often as aiohttp asks: with retries, redirects
+    and middlewares. For everything else it is the payload that the program gave."""
+
+    _headers: Any
+    _consumed = False
+
+    def __init__(self, given: Any, body: Body) -> None:
+        super().__init__(given, filename=given.filename, encoding=given.encoding)  # type: ignore[call-arg]
+        self._headers = given.headers
+        self._given = given
+        self._size = given.size
+        self.recorded = body
+
+    @property
+    def size(self) -> Any:
+        return self._size
+
+    async def write(self, writer: Any) -> None:
+        for chunk in self.recorded.chunks():
+            await writer.write(chunk)
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        left = self.recorded.size if content_length is None else content_length
+        for chunk in self.recorded.chunks():
+            await writer.write(chunk[:left])
+            left = max(0, left - len(chunk))
+
+    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return b"".join(self.recorded.chunks())
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return b"".join(self.recorded.chunks()).decode(encoding, errors)
+
+    def _close(self) -> None:
+        self._given._close()
+
+    async def close(self) -> None:
+        await self._given.close()
+
+
+_kits: dict[int, Kit] = {}
+
+
+def kit_of(module: ModuleType) -> Kit:
+    kit = _kits.get(id(module))
+    if kit is None or kit.module is not module:
+        kit = _kits[id(module)] = Kit(module)
+    return kit
