@@ -18,7 +18,7 @@ from ..engine import Replay, Wait
 from ..exchange import Request
 from ..session import Session
 from .aiohttp_kit import Kit, kit_of
-from .event_loops import landing, pause
+from .event_loops import landing
 
 if TYPE_CHECKING:
     from ..calls import Forward
@@ -81,7 +81,4 @@ async def _ask(kit: Kit, session: Session, claim: Claim, request: Any) -> Replay
     asked = Request(request.method, str(request.url), headers, body)
     while isinstance(verdict := session.engine.ask(asked, claim), Wait):
         await landing(verdict.flight, 1.0)
-    if isinstance(verdict, Replay):
-        # A live call always lets other tasks run; a program may depend on it.
-        await pause(0)
     return verdict

@@ -53,7 +53,11 @@ class Protocol:
             self._body = self._kit.reader(self, read_bufsize, timer, self._verdict)
 
     def start_timeout(self) -> None:
-        # What a request does when its last byte is written: from now on, the answer may be late.
+        # What a request does when its last byte is written: from now on, the answer may be late. It comes in the
+        # next turn of the loop: a live call always lets other tasks run, and the task that writes has ended by then.
+        self._loop.call_soon(self._answer)  # type: ignore[attr-defined]
+
+    def _answer(self) -> None:
         self.feed_data((self._kit.message(self._verdict.response), self._body), 0)  # type: ignore[attr-defined]
 
     def pause_reading(self) -> None:

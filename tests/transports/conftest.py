@@ -67,7 +67,8 @@ class Handler(BaseHTTPRequestHandler):
     def whole(self, body: bytes, status: int = 200, **headers: str) -> None:
         headers.setdefault("content_type", "application/json")
         self.head(status, content_length=str(len(body)), **headers)
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def chunk(self, piece: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
