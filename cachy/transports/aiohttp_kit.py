@@ -53,7 +53,7 @@ class Kit:
             and type(payload).write is self.module.BytesPayload.write
         ):
             return Body(bytes(payload._value))
-        collector = self._collector()
+        collector, size = self._collector(), payload.size  # asked now: writing may close the file
         try:
             await payload.write(collector)
         except OSError as problem:  # as aiohttp has it when reading fails while it sends
@@ -66,7 +66,7 @@ class Kit:
             ) from problem
         body: Body = collector.writer.body()
         # No setter: the one of `ClientRequest.body` would write the headers anew.
-        setattr(request, "_body" if hasattr(request, "_body") else "body", self._body(payload, body))
+        setattr(request, "_body" if hasattr(request, "_body") else "body", self._body(payload, size, body))
         return body
 
     # Answers from a recording
@@ -269,11 +269,11 @@ class _Payload:
     _headers: Any
     _consumed = False
 
-    def __init__(self, given: Any, body: Body) -> None:
+    def __init__(self, given: Any, size: int | None, body: Body) -> None:
         super().__init__(given, filename=given.filename, encoding=given.encoding)  # type: ignore[call-arg]
         self._headers = given.headers
         self._given = given
-        self._size = given.size
+        self._size = size
         self.recorded = body
 
     @property
