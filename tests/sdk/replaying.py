@@ -25,13 +25,24 @@ Way = Callable[[Call, str], Any]
 """Makes a client for a base URL, lets a call use it, and returns what was seen."""
 
 
-def ways(sync: Way, asynchronous: Way) -> pytest.MarkDecorator:
-    """Parameters `live` and `again`: which client makes the call, and which one asks for it again."""
-    return pytest.mark.parametrize(
-        ("live", "again"),
-        [(sync, sync), (asynchronous, asynchronous), (sync, asynchronous)],
-        ids=["sync", "async", "sync-then-async"],
-    )
+def ways(sync: Way, asynchronous: Way, *others: Way) -> pytest.MarkDecorator:
+    """Parameters `live` and `again`: which client makes the call, and which one asks for it again.
+
+    `others` are further async clients, on another HTTP client: each is to share its recordings with both.
+    """
+    pairs = {
+        "sync": (sync, sync),
+        "async": (asynchronous, asynchronous),
+        "sync-then-async": (sync, asynchronous),
+    }
+    for other in others:
+        name = other.__name__
+        pairs |= {
+            name: (other, other),
+            f"{name}-then-sync": (other, sync),
+            f"async-then-{name}": (asynchronous, other),
+        }
+    return pytest.mark.parametrize(("live", "again"), pairs.values(), ids=pairs)
 
 
 def seen(answer: Any) -> Any:

@@ -1,8 +1,9 @@
-"""The Anthropic SDK, newest version, on httpx2."""
+"""The Anthropic SDK, newest version, on httpx2, its async client on httpx2 over aiohttp too."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from typing import Any
 
 import pytest
@@ -24,7 +25,18 @@ def asynchronous(call: Call, url: str) -> Any:
     return asyncio.run(main())
 
 
-WAYS = ways(sync, asynchronous)
+def over_aiohttp(call: Call, url: str) -> Any:
+    async def main() -> Any:
+        options = {"api_key": KEY, "base_url": url + "/anthropic"}
+        async with anthropic.AsyncAnthropic(
+            **options, http_client=anthropic.DefaultAioHttpClient()
+        ) as client:
+            return await talk_async(call, client)
+
+    return asyncio.run(main())
+
+
+WAYS = ways(sync, asynchronous, *([over_aiohttp] if importlib.util.find_spec("aiohttp") else []))
 
 MESSAGES: Any = [{"role": "user", "content": "Which city? 你好"}]
 QUESTION: Any = {"model": "claude-opus-5", "max_tokens": 500, "messages": MESSAGES}

@@ -1,10 +1,12 @@
-"""The Google Gen AI SDK, newest version, on httpx2 and on httpx."""
+"""The Google Gen AI SDK, newest version, on httpx2, on httpx, and on aiohttp, which its async client takes when it is there."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import io
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from sdk.replaying import KEY, Bench, Call, Place, Way, talk, talk_async, ways
@@ -12,6 +14,10 @@ from sdk.replaying import KEY, Bench, Call, Place, Way, talk, talk_async, ways
 genai = pytest.importorskip("google.genai")
 types: Any = genai.types
 errors = pytest.importorskip("google.genai.errors")
+
+# The SDK derives a class from aiohttp's session, which aiohttp discourages.
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
+HAS_AIOHTTP = importlib.util.find_spec("aiohttp") is not None
 
 
 def client_for(url: str) -> Any:
@@ -24,6 +30,11 @@ def sync(call: Call, url: str) -> Any:
 
 
 def asynchronous(call: Call, url: str) -> Any:
+    with patch("google.genai._api_client.has_aiohttp", False):
+        return over_aiohttp(call, url)
+
+
+def over_aiohttp(call: Call, url: str) -> Any:
     async def main() -> Any:
         async with client_for(url).aio as client:
             return await talk_async(call, client)
@@ -31,7 +42,8 @@ def asynchronous(call: Call, url: str) -> Any:
     return asyncio.run(main())
 
 
-WAYS = ways(sync, asynchronous)
+SINGLE = [sync, asynchronous, *([over_aiohttp] if HAS_AIOHTTP else [])]
+WAYS = ways(*SINGLE)
 
 QUESTION: Any = {"model": "gemini-3-flash", "contents": "Which city? 你好"}
 
@@ -162,14 +174,14 @@ def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
 # Without a recording
 
 
-@pytest.mark.parametrize("way", [sync, asynchronous])
+@pytest.mark.parametrize("way", SINGLE)
 @pytest.mark.parametrize("name", ["content", "stream", "embeddings"])
 def test_a_miss_ends_the_call_at_once(name: str, way: Way, bench: Bench) -> None:
     """A call without a recording raises Miss through the SDK, which neither wraps nor retries it."""
     assert bench.refused(CALLS[name], way).provider == "gemini"
 
 
-@pytest.mark.parametrize("way", [sync, asynchronous])
+@pytest.mark.parametrize("way", SINGLE)
 @pytest.mark.parametrize("name", ["content", "stream"])
 def test_a_miss_as_an_answer(name: str, way: Way, bench: Bench) -> None:
     """With on_miss="respond" the SDK raises its own client error, once, with the words of the miss."""

@@ -1,8 +1,9 @@
-"""The OpenAI SDK, newest version, on httpx2."""
+"""The OpenAI SDK, newest version, on httpx2, its async client on httpx2 over aiohttp too."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import io
 import json
 from typing import Any
@@ -27,7 +28,16 @@ def asynchronous(call: Call, url: str) -> Any:
     return asyncio.run(main())
 
 
-WAYS = ways(sync, asynchronous)
+def over_aiohttp(call: Call, url: str) -> Any:
+    async def main() -> Any:
+        http = openai.DefaultAioHttpClient()
+        async with openai.AsyncOpenAI(api_key=KEY, base_url=url + "/v1", http_client=http) as client:
+            return await talk_async(call, client)
+
+    return asyncio.run(main())
+
+
+WAYS = ways(sync, asynchronous, *([over_aiohttp] if importlib.util.find_spec("aiohttp") else []))
 
 QUESTION: Any = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Which city? 你好"}]}
 INPUT: Any = {"model": "gpt-5.2", "input": "Which city? 你好"}
