@@ -126,6 +126,7 @@ def _refuse_calls(module: "ModuleType", name: str, problem: Exception) -> None:
         ("HTTPTransport", "handle_request"),
         ("AsyncHTTPTransport", "handle_async_request"),
         ("HTTPConnectionPool", "urlopen"),
+        ("BaseConnector", "connect"),
     ):
         kind = getattr(module, owner, None)
         original = getattr(kind, method, None)

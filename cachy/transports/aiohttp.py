@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import session as sessions
 from ..engine import Replay, Wait
+from ..errors import Miss, fit_for_here
 from ..exchange import Request
+from ..notices import in_brief
 from ..session import Session
 from .aiohttp_kit import Kit, kit_of
 from .event_loops import landing
@@ -70,7 +72,12 @@ def _claim(kit: Kit, session: Session, request: Any) -> Claim | None:
             return None  # a WebSocket: nothing that could be replayed
         url = request.url
         return session.registry.claim(url.scheme, url.host or "", url.port, url.path)
-    except Exception as problem:  # noqa: BLE001 - never between a program and its call
+    except Exception as problem:
+        if session.engine.settings.mode == "replay":
+            # Going on would mean a live call, which replay mode promises never to make.
+            raise fit_for_here(
+                Miss(f"aiohttp could not be wrapped ({in_brief(problem)}); nothing was sent")
+            ) from problem
         kit.warn(problem)
         return None
 

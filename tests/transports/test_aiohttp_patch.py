@@ -108,11 +108,10 @@ def test_cookies_of_a_live_answer_reach_the_jar(server: Any, using: Any, store: 
 
 def test_keys_never_matter_and_are_never_stored(server: Any, using: Any, store: Any) -> None:
     """Another API key, in a header or in the query, is the same call."""
-    with using():
+    with using(hosts={"127.0.0.1:*": "gemini"}):
         for key in ("sk-first-secret-1234567890", "sk-second-secret-1234567890"):
-            assert ask(
-                server.url + f"/v1?key={key}", parsed, headers={"Authorization": f"Bearer {key}"}, json={}
-            ) == {"call": 1}
+            url, headers = server.url + f"/v1?key={key}", {"Authorization": f"Bearer {key}"}
+            assert ask(url, parsed, headers=headers, json={}) == {"call": 1}
     assert "secret" not in store.read_text()
 
 
@@ -266,6 +265,36 @@ def test_websockets_are_left_alone(using: Any, store: Any) -> None:
     with using():
         assert [asyncio.run(main()), asyncio.run(main())] == ["there and back"] * 2
     assert lines_of(store) == []
+
+
+def test_what_cannot_be_wrapped(
+    server: Any, using: Any, store: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where aiohttp is not what we think it is, calls go out live with one line that says so; in replay mode they
+    are refused."""
+
+    monkeypatch.setattr("cachy.notices._said", set())
+    with using():
+        assert ask(server.url, text) == '{"call":1}'
+    monkeypatch.setattr("cachy.providers.Registry.claim", lambda *_: 1 / 0)
+    with using():
+        assert ask(server.url, text) == '{"call":2}'
+    assert capsys.readouterr().err.count("aiohttp could not be wrapped (ZeroDivisionError") == 1
+    with using("replay"), pytest.raises(cachy.Miss, match="nothing was sent"):
+        ask(server.url, text)
+    assert len(server.calls) == 2
+
+
+def test_what_cannot_be_recorded(
+    server: Any, using: Any, store: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error of ours in the middle of a live call costs the recording, not the call."""
+    monkeypatch.setattr("cachy.notices._said", set())
+    monkeypatch.setattr("cachy.transports.aiohttp_kit.Kit._attach", lambda *_: 1 / 0)
+    with using():
+        assert [ask(server.url, text) for _ in range(2)] == ['{"call":1}', '{"call":2}']
+    assert lines_of(store) == []
+    assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_patch_and_unpatch(server: Any, using: Any) -> None:
