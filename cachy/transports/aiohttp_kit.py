@@ -19,6 +19,9 @@ from ..exchange import Body, BodyWriter, Headers, Response
 from ..notices import in_brief, say_once
 from ..streaming import Tee
 from .aiohttp_replay import Connection, Protocol, Reader
+from .headers import raw_header
+
+_ESCAPED = "surrogateescape"  # how aiohttp reads headers
 
 
 class Kit:
@@ -81,7 +84,8 @@ class Kit:
 
     def message(self, recorded: Response) -> Any:
         """The head of an answer as aiohttp's parser gives it."""
-        pairs = recorded.headers
+        raw = tuple([(raw_header(name), raw_header(value)) for name, value in recorded.headers])
+        pairs = [(name.decode("utf-8", _ESCAPED), value.decode("utf-8", _ESCAPED)) for name, value in raw]
         headers = self._multidict.CIMultiDictProxy(self._multidict.CIMultiDict(pairs))
         major, _, minor = recorded.http_version.partition("/")[2].partition(".")
         return self.module.http.RawResponseMessage(
@@ -89,7 +93,7 @@ class Kit:
             code=recorded.status,
             reason=recorded.reason or _phrase(recorded.status),
             headers=headers,
-            raw_headers=tuple([(name.encode("utf-8"), value.encode("utf-8")) for name, value in pairs]),
+            raw_headers=raw,
             should_close=False,
             compression=None,
             upgrade=False,

@@ -15,6 +15,7 @@ from ..engine import Replay
 from ..exchange import Body, Headers, Request, Response
 from ..notices import in_brief, say_once
 from ..streaming import Incomplete
+from .headers import raw_header
 from .streams import AsyncTeeStream, ReplayStream, TeeStream
 
 _LEFT_ALONE = ("MockTransport", "ASGITransport", "WSGITransport")
@@ -63,7 +64,7 @@ class Kit:
         extensions = _extensions(self.module.codes, recorded.status, recorded.reason, recorded.http_version)
         return self.module.Response(
             recorded.status,
-            headers=[(_raw(name), _raw(value)) for name, value in recorded.headers],
+            headers=[(raw_header(name), raw_header(value)) for name, value in recorded.headers],
             stream=self._replay_stream(verdict),
             extensions=dict(extensions),
         )
@@ -109,13 +110,6 @@ class Kit:
                 yield index, decoded
         except self.module.DecodingError as problem:
             raise Incomplete(str(problem)) if over else problem from None
-
-
-def _raw(text: str) -> bytes:
-    try:
-        return text.encode("latin-1")  # as it was read
-    except UnicodeEncodeError:  # edited by hand, or pycachy's
-        return text.encode("utf-8", "replace")
 
 
 @lru_cache(maxsize=64)

@@ -96,6 +96,24 @@ def test_answers_without_a_body(server: Any, using: Any, method: str, status: in
     assert len(server.calls) == 1
 
 
+@pytest.mark.parametrize("name", ["é.txt".encode("latin-1"), "é☃.txt".encode()])
+def test_headers_that_are_not_ascii(server: Any, using: Any, name: bytes) -> None:
+    """The bytes of a header are replayed as they came, be they Latin-1 or UTF-8."""
+    raw = b'HTTP/1.1 200 OK\r\ncontent-disposition: attachment; filename="%s"\r\ncontent-length: 1\r\n\r\nx'
+    url = server.on("/file", lambda handler: handler.wfile.write(raw % name))
+
+    async def look(response: Any) -> Any:
+        await response.read()
+        found = [value for key, value in response.raw_headers if key.lower() == b"content-disposition"]
+        return found, response.headers["content-disposition"]
+
+    with using():
+        live, replayed = ask(url, look), ask(url, look)
+    assert live == replayed
+    assert name in live[0][0]
+    assert len(server.calls) == 1
+
+
 # Streams
 
 
