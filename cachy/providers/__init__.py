@@ -115,7 +115,7 @@ def _entry_points() -> Iterator[Provider]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """What is known of one scheme, host and port."""
 
     host: str
@@ -158,20 +158,25 @@ class Registry:
         # The narrowest rule wins: a host before a wildcard, a port before any port; else the first one.
         self._rules.sort(key=lambda pair: ("*" in pair[0].host, pair[0].port in (None, ANY_PORT)))
         self._only = None if only is None else [pattern for text in only if (pattern := _pattern(text))]
-        self._places: dict[tuple[str, str, int | None], _Place | None] = {}
+        self._places: dict[tuple[str, str, int | None], Place | None] = {}
 
     def claim(self, scheme: str, host: str, port: int | None, path: str) -> Claim | None:
         """The claim on a call, or None when it is none of ours. Never raises."""
+        place = self.place(scheme, host, port)
+        return None if place is None else place.claim(path)
+
+    def place(self, scheme: str, host: str, port: int | None) -> Place | None:
+        """What we know of a host, or None when none of its paths can be ours. Never raises."""
         at = (scheme, host, port)
         try:
-            place = self._places[at]
+            return self._places[at]
         except KeyError:
             if len(self._places) >= _MOST_HOSTS:
                 self._places.clear()
             place = self._places[at] = self._meet(scheme, plain_host(host), port)
-        return None if place is None else place.claim(path)
+            return place
 
-    def _meet(self, scheme: str, host: str, port: int | None) -> _Place | None:
+    def _meet(self, scheme: str, host: str, port: int | None) -> Place | None:
         number = port or DEFAULT_PORTS.get(scheme)
         if number is None or not host:
             return None  # neither HTTP nor HTTPS
@@ -186,11 +191,11 @@ class Registry:
                     _tell_unknown(rule.provider)
                 # A host that a rule gives to a provider is all its own.
                 found = (replace(named, paths=()),) if named else _serving(host, number)
-                return _Place(name.lower(), found, True, {})
+                return Place(name.lower(), found, True, {})
         found = _serving(host, number)
         if self._only is None and not found:
             return None
-        return _Place(name, found, self._only is not None, {})
+        return Place(name, found, self._only is not None, {})
 
 
 def _serving(host: str, port: int) -> tuple[Provider, ...]:

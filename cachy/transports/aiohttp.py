@@ -68,10 +68,11 @@ def _connecting(original: Any, kit: Kit) -> Any:
 
 def _claim(kit: Kit, session: Session, request: Any) -> Claim | None:
     try:
-        if "upgrade" in request.headers:
-            return None  # a WebSocket: nothing that could be replayed
         url = request.url
-        return session.registry.claim(url.scheme, url.host or "", url.port, url.path)
+        place = session.registry.place(url.scheme, url.host or "", url.port)
+        if place is None or "upgrade" in request.headers:
+            return None  # a host that is not ours; a WebSocket, which cannot be replayed
+        return place.claim(url.path)
     except Exception as problem:
         if session.engine.settings.mode == "replay":
             # Going on would mean a live call, which replay mode promises never to make.

@@ -276,7 +276,7 @@ def test_what_cannot_be_wrapped(
     monkeypatch.setattr("cachy.notices._said", set())
     with using():
         assert ask(server.url, text) == '{"call":1}'
-    monkeypatch.setattr("cachy.providers.Registry.claim", lambda *_: 1 / 0)
+    monkeypatch.setattr("cachy.providers.Registry.place", lambda *_: 1 / 0)
     with using():
         assert ask(server.url, text) == '{"call":2}'
     assert capsys.readouterr().err.count("aiohttp could not be wrapped (ZeroDivisionError") == 1
