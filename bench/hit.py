@@ -1,8 +1,8 @@
 """The cost of a hit, side by side with pycachy, vcrpy and hishel: `python bench/hit.py [--quick]`.
 
 Each tool runs in an environment of its own (made with uv), several times in turn; printed is the median ratio to
-the same client with `MockTransport`. A dash: the tool cannot do this (hishel caches GET only and has no async
-here), or would take minutes.
+the same client with `MockTransport`, with aiohttp to a connector that leads to a canned answer. A dash: the tool
+cannot do this (hishel caches GET only and has no async here), or would take minutes.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TOOLS = {
-    "cachy": [str(HERE.parent), "httpx", "httpx2"],
+    "cachy": [str(HERE.parent), "httpx", "httpx2", "aiohttp"],
     "pycachy": ["pycachy==0.0.22", "httpx2"],
-    "vcrpy-yaml": ["vcrpy>=9", "httpx2"],
-    "vcrpy-json": ["vcrpy>=9", "httpx2"],
+    "vcrpy-yaml": ["vcrpy>=9", "httpx2", "aiohttp"],
+    "vcrpy-json": ["vcrpy>=9", "httpx2", "aiohttp"],
     "hishel": ["hishel[httpx]>=1", "httpx"],
 }
 MANY = "300"  # different prompts in turn: more than any tool here remembers
 COLUMNS = [
     ("httpx", "sync", "json", "1"), ("httpx2", "sync", "json", "1"), ("httpx2", "sync", "json", MANY),
     ("httpx2", "async", "json", "1"), ("httpx", "sync", "sse", "1"), ("httpx2", "sync", "sse", "1"),
-    ("httpx2", "async", "sse", "1"),
+    ("httpx2", "async", "sse", "1"), ("aiohttp", "async", "json", "1"), ("aiohttp", "async", "sse", "1"),
 ]  # fmt: skip
 LARGEST = {"cachy": 100_000, "pycachy": 1_000, "vcrpy-yaml": 1_000, "vcrpy-json": 1_000, "hishel": 1_000}
 
@@ -67,6 +67,8 @@ def main() -> None:
 def cell(
     tool: str, size: int, client: str, mode: str, body: str, prompts: str, root: Path, repeat: int
 ) -> str:
+    if client == "aiohttp" and tool in ("pycachy", "hishel"):
+        return "–"
     if tool == "hishel" and (client != "httpx" or mode == "async"):
         return "–"
     if prompts == MANY and tool not in ("cachy", "pycachy"):

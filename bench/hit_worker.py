@@ -147,7 +147,7 @@ def open_tool(tool: str, lib: Any, folder: Path, count: int, kind: str, host: st
         for n in range(count):
             client.get(f"http://{host}/v1/{n}").read()
         return client, None
-    return lib.Client(), lib.AsyncClient()
+    return (lib.Client(), lib.AsyncClient()) if hasattr(lib, "Client") else (None, None)
 
 
 def measure(args: argparse.Namespace) -> float:
@@ -253,7 +253,13 @@ def main() -> None:
     parser.add_argument("--pieces", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--calls", type=int, default=40)
     parser.add_argument("--prompts", type=int, default=1)
-    print(json.dumps({"ratio": measure(parser.parse_args())}))
+    args = parser.parse_args()
+    if args.client == "aiohttp":
+        from hit_worker_aiohttp import measure as measure_aiohttp
+
+        print(json.dumps({"ratio": measure_aiohttp(args)}))
+    else:
+        print(json.dumps({"ratio": measure(args)}))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ class Kit:
     def __init__(self, module: ModuleType) -> None:
         self.module: Any = module
         self.empty = self.module.EMPTY_PAYLOAD
-        self._multidict: Any = sys.modules["multidict"]
         self._body: Any = type("RecordedBody", (_Payload, self.module.Payload), {})
         self._collector: Any = type("BodyCollector", (_Collector, self.module.abc.AbstractStreamWriter), {})
         self._connection: Any = type("ReplayedConnection", (Connection, self.module.connector.Connection), {})
@@ -84,9 +83,7 @@ class Kit:
 
     def message(self, recorded: Response) -> Any:
         """The head of an answer as aiohttp's parser gives it."""
-        raw = tuple([(raw_header(name), raw_header(value)) for name, value in recorded.headers])
-        pairs = [(name.decode("utf-8", _ESCAPED), value.decode("utf-8", _ESCAPED)) for name, value in raw]
-        headers = self._multidict.CIMultiDictProxy(self._multidict.CIMultiDict(pairs))
+        raw, headers = _headers(recorded.headers)
         major, _, minor = recorded.http_version.partition("/")[2].partition(".")
         return self.module.http.RawResponseMessage(
             version=self.module.HttpVersion(int(major or 1), int(minor or 0)),
@@ -195,6 +192,15 @@ class Kit:
             yield index, out.take()
         decoder.feed_eof()
         yield len(raw) - 1, out.take()
+
+
+@lru_cache(maxsize=64)
+def _headers(recorded: Headers) -> tuple[Any, Any]:
+    """Headers as aiohttp has them: as they came, and by name. Neither can be changed."""
+    multidict: Any = sys.modules["multidict"]  # aiohttp has imported it
+    raw = tuple([(raw_header(name), raw_header(value)) for name, value in recorded])
+    pairs = [(name.decode("utf-8", _ESCAPED), value.decode("utf-8", _ESCAPED)) for name, value in raw]
+    return raw, multidict.CIMultiDictProxy(multidict.CIMultiDict(pairs))
 
 
 @lru_cache(maxsize=64)
