@@ -27,6 +27,8 @@ _FIELDS = ("status", "state", "processing_status", "validation_status")
 
 def not_final(request: Request, value: Json) -> Unrecordable:
     """For a known provider: why the JSON answer of a GET is not the last one of its job, or None."""
+    if _operation_under_way(request, value):
+        return "the operation is not done"
     for job in _jobs(value):
         if reason := _under_way(job, _AT_PROVIDERS):
             return reason
@@ -35,7 +37,16 @@ def not_final(request: Request, value: Json) -> Unrecordable:
 
 def not_final_anywhere(request: Request, value: Json) -> Unrecordable:
     """The same for a host of which nothing is known."""
+    if _operation_under_way(request, value):
+        return "the operation is not done"
     return _under_way(value, _UNDER_WAY) if isinstance(value, dict) else None
+
+
+def _operation_under_way(request: Request, value: Json) -> bool:
+    """Google's long-running operations, wherever they are: there is no `done` until they are done."""
+    if "/operations/" not in request.url or not isinstance(value, dict):
+        return False
+    return "operations/" in str(value.get("name", "")) and value.get("done") is not True
 
 
 _FAILED = words("failed error errored")
