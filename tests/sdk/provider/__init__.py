@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import anthropic, cohere, gemini, mistral, ollama, openai
+from . import anthropic, cohere, gemini, jobs, mistral, ollama, openai
 from .server import Provider as Server
 
 ROUTES = (*openai.ROUTES, *anthropic.ROUTES, *gemini.ROUTES, *mistral.ROUTES, *cohere.ROUTES, *ollama.ROUTES)
@@ -12,4 +12,4 @@ class Provider(Server):
     """`url` is where it listens, `calls` are the requests that arrived; `stop()` makes it unreachable."""
 
     def __init__(self) -> None:
-        super().__init__(ROUTES)
+        super().__init__((*ROUTES, *jobs.routes()))

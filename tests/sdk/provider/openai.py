@@ -75,6 +75,10 @@ def _chat_chunks(
 
 def responses(request: Request) -> Answer:
     asked, number = request.json, request.number
+    if asked.get("background"):
+        from .jobs import in_background  # which needs this module
+
+        return in_background(request)
     answer: dict[str, Any] = {
         "id": f"resp_{number}",
         "object": "response",
