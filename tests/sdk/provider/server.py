@@ -53,6 +53,8 @@ class Answer:
     kind: str
     headers: dict[str, str] = field(default_factory=dict)
     status: int = 200
+    cut: bool = False
+    """Whether the connection ends before the answer does."""
 
 
 Route = tuple[str, str, Callable[[Request], Answer]]
@@ -102,6 +104,8 @@ class Provider:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.calls: list[Request] = []
+        self.faults: list[Answer] = []
+        """What the next requests are answered with, whatever they ask."""
         self.routes = [(method, re.compile(pattern), answer) for method, pattern, answer in routes]
         self.lock = threading.Lock()
         handler = type("BoundHandler", (_Handler,), {"provider": self})
@@ -165,7 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
             query = dict(parse_qsl(url.query, keep_blank_values=True))
             request = Request(number, self.command, url.path, query, headers, body, match)
             self.provider.calls.append(request)
-        self._send(number, function(request))
+            fault = self.provider.faults.pop(0) if self.provider.faults else None
+        self._send(number, fault or function(request))
 
     do_GET = do_POST = do_DELETE = answer
 
@@ -191,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.kind == "application/json" and "gzip" in self.headers.get("accept-encoding", ""):
             pieces = [gzip.compress(b"".join(pieces), 1)]
             self.send_header("content-encoding", "gzip")
-        if len(pieces) == 1:
+        if len(pieces) == 1 and not answer.cut:
             self.send_header("content-length", str(len(pieces[0])))
             self.end_headers()
             self.wfile.write(pieces[0])
@@ -200,6 +205,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for piece in pieces:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        if answer.cut:
+            self.close_connection = True
+            return
         self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, *_: Any) -> None:
