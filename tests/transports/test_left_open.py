@@ -33,12 +33,12 @@ def test_a_stream_still_open_at_exit(server: Any, store: Any, tmp_path: Any) -> 
 
     def whole(handler: Any) -> None:
         handler.head(content_type="text/event-stream", transfer_encoding="chunked")
-        handler.chunk(b'data: {"choices":[]}\n\ndata: [DONE]\n\n')
+        handler.chunk(b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n')
         release.wait(60)
 
     def half(handler: Any) -> None:
         handler.head(content_type="text/event-stream", transfer_encoding="chunked")
-        handler.chunk(b'data: {"choices":[],"enough":1}\n\n')
+        handler.chunk(b'data: {"choices":[{"delta":{"content":"a"}}],"enough":1}\n\n')
         release.wait(60)
 
     server.on("/v1/chat/completions", whole)
@@ -68,7 +68,7 @@ def test_the_garbage_collector_may_come_in_the_middle_of_a_write(
 
     def stream(handler: Any) -> None:
         handler.head(content_type="text/event-stream", transfer_encoding="chunked")
-        handler.chunk(b'data: {"choices":[]}\n\ndata: [DONE]\n\n')
+        handler.chunk(b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n')
         handler.end()
 
     url = server.on("/v1/chat/completions", stream)
