@@ -52,6 +52,14 @@ def current() -> Session | None:
     return _shared if scope is None else scope.session
 
 
+def guarding() -> Session | None:
+    """The session whose hosts the guard watches over in this context, or None."""
+    if not _decided:
+        start()
+    session = current()
+    return session if session is not None and session.engine.settings.guard else None
+
+
 def start() -> bool:
     """Make the decision that the start-up hook left open, once; whether clients are to be patched.
 
@@ -140,6 +148,18 @@ def bypass() -> Iterator[None]:
     """No session for the current context: calls go out live and leave no trace."""
     with _entered(None):
         yield
+
+
+@contextmanager
+def left_to(rival: str, session: Session) -> Iterator[None]:
+    """The call in the block is answered or recorded by `rival` (see `cachy.aside`); in replay mode what it lets through
+    is refused all the same, by the adapter below or by the guard."""
+    tally.count("bypassed", reason=f"{rival} is active")
+    if session.engine.settings.mode == "replay":
+        yield
+    else:
+        with bypass():
+            yield
 
 
 @contextmanager

@@ -53,6 +53,8 @@ class Settings:
     pace: float = 0.0
     """Factor on the recorded waits; 0 is at once."""
     summary: bool = True
+    guard: bool = True
+    """Whether connections that pass cachy by are looked for, and refused in `replay`."""
     project: str | None = None
     """The folder of the project that the working directory lies in."""
     origins: Mapping[str, str] = field(default_factory=dict)

@@ -233,5 +233,6 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "on-miss": one_of("raise", "respond"),
     "pace": pace,
     "summary": boolean,
+    "guard": boolean,
 }
 """The reader of each setting, by its name."""

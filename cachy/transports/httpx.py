@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .. import session as sessions
+from ..aside import in_charge
 from ..engine import Replay, Wait
 from ..errors import Miss, fit_for_here
 from ..exchange import Body, BodyWriter, Request, Response
@@ -189,6 +190,9 @@ def _send(
     claim = claim or _claim_for(session, request.url)
     if claim is None:
         return live(request)
+    if rival := in_charge(*kit.below(live)):
+        with sessions.left_to(rival, session):
+            return live(request)
     body = kit.body_at_hand(request)
     if body is None:
         body = Body.gather(request.stream)
@@ -244,6 +248,9 @@ async def _send_async(
     claim = claim or _claim_for(session, request.url)
     if claim is None:
         return await live(request)
+    if rival := in_charge(*kit.below(live)):
+        with sessions.left_to(rival, session):
+            return await live(request)
     body = kit.body_at_hand(request)
     if body is None:
         writer = BodyWriter()

@@ -37,6 +37,13 @@ class Kit:
         say_once(f"{self.module.__name__} could not be wrapped ({in_brief(problem)}); its calls go out live")
 
     @staticmethod
+    def below(live: Any) -> Iterator[Any]:
+        """The methods that a live call runs through, outermost first: the transport's, then its connection pool's."""
+        yield live
+        pool = getattr(getattr(live, "__self__", None), "_pool", None)
+        yield getattr(pool, "handle_async_request", None) or getattr(pool, "handle_request", None)
+
+    @staticmethod
     def body_at_hand(request: Any) -> Body | None:
         """The body when it lies in memory already, None when it has to be read from a stream."""
         try:
