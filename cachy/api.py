@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
+from . import guard as _guard
 from . import session, tally, transports
 
 Mode = Literal["auto", "replay", "record", "verify", "off"]
@@ -33,6 +34,7 @@ def enable(
     on_miss: Literal["raise", "respond"] | None = None,
     pace: Literal["instant", "recorded"] | float | None = None,
     summary: bool | None = None,
+    guard: bool | None = None,
 ) -> bool:
     """Record and replay the calls of this process from now on, also through clients that exist already.
 
@@ -55,6 +57,7 @@ def enable(
         on_miss: what `replay` does without a recording: `raise` Miss, or `respond` with an HTTP 424 error.
         pace: `instant`, `recorded` (replayed answers take the time the live ones took), or a factor on that.
         summary: whether to print the line at exit.
+        guard: whether to watch for connections to these hosts that pass cachy by; `replay` refuses them.
 
     Calling it again starts over with the new settings. A wrong value is reported on stderr and its default used.
 
@@ -68,6 +71,7 @@ def disable() -> None:
     """Stop recording and replaying in this process and put the HTTP clients back as they were."""
     session.disable()
     transports.unpatch()
+    _guard.unpatch()
 
 
 def using(
@@ -85,6 +89,7 @@ def using(
     on_miss: Literal["raise", "respond"] | None = None,
     pace: Literal["instant", "recorded"] | float | None = None,
     summary: bool | None = None,
+    guard: bool | None = None,
 ) -> AbstractContextManager[None]:
     """`with cachy.using("replay", store="tests/calls.jsonl"):` other settings for the calls made in the block.
 

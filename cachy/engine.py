@@ -110,6 +110,8 @@ class Engine:
             recorded = self.recorded(wanted.key) if reads else None
             if recorded is None:
                 # Only now, as nothing of the kind is ever recorded: a hit need not ask.
+                if _opens_websocket(request):
+                    return self._pass_websocket(request, claim)
                 reason = claim.provider.skip(request)
                 if reason:
                     tally.count("bypassed", reason=reason)
@@ -273,6 +275,18 @@ class Engine:
             return response
         return None
 
+    def _pass_websocket(self, request: Request, claim: Claim) -> Replay | Forward:
+        """A conversation in both directions has no one answer that could be recorded."""
+        if self.settings.mode != "replay":
+            tally.count("bypassed", reason="a WebSocket")
+            return Forward(None)
+        tally.count("missed")
+        url = self.shown_url(request, claim)
+        text = f"a WebSocket cannot be replayed (mode replay, nothing was sent)\n  {request.method} {url}"
+        if self.settings.on_miss == "respond":
+            return Replay(_error(text), 0.0)
+        raise Miss(text, method=request.method, url=url, provider=claim.provider.name, store=self.store.url)
+
     def _at_end(self, request: Request, claim: Claim, wanted: Canonical) -> Callable[[], None]:
         def refuse() -> None:
             tally.count("missed")
@@ -284,6 +298,10 @@ class Engine:
         from .explain import explain
 
         return fit_for_here(explain(self, request, claim, wanted, problem))
+
+
+def _opens_websocket(request: Request) -> bool:
+    return any(name == "upgrade" and value.lower() == "websocket" for name, value in request.headers)
 
 
 def _not_sent(reason: str) -> Response:

@@ -50,6 +50,9 @@ SDKS = frozenset(
 CREDENTIALS = frozenset(("google.auth",))
 """Modules that find out who the user is in a way that no variable can answer without a network."""
 
+DOORS = frozenset(("asyncio.base_events", "socket", "ssl", "subprocess", "uvloop"))
+"""Where connections are made and children started: watched by the guard (`cachy.guard`)."""
+
 _finder: "_Finder | None" = None
 
 
@@ -69,7 +72,7 @@ def install(callback: "Callback | None" = None) -> None:
         for other in [finder for finder in sys.meta_path if _is_ours(finder)]:
             sys.meta_path.remove(other)
         sys.meta_path.insert(0, _finder)
-    for name in CLIENTS | SDKS | CREDENTIALS:
+    for name in CLIENTS | DOORS | SDKS | CREDENTIALS:
         module = sys.modules.get(name)
         if module is not None:
             _finder.catch_up(name, module)
@@ -87,7 +90,11 @@ def _is_ours(finder: object) -> bool:
 
 
 def _patch(name: str, module: "ModuleType") -> None:
-    if name in CLIENTS:
+    if name in DOORS:
+        from cachy import guard
+
+        guard.patch(name, module)
+    elif name in CLIENTS:
         from cachy import transports
 
         transports.patch(name, module)
@@ -150,7 +157,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: "Any" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        if name not in CLIENTS and name not in SDKS and name not in CREDENTIALS:
+        if name not in CLIENTS and name not in DOORS and name not in SDKS and name not in CREDENTIALS:
             finders = sys.meta_path
             if self._under_way or (finders and finders[0] is not self):
                 try:

@@ -23,7 +23,7 @@ RUN_DIR = "CACHY_RUN_DIR"
 class Stats:
     """Number of calls by outcome; `saved_ms` is how long the replayed calls once took, in milliseconds.
 
-    `reasons` says why calls were bypassed, and how many for each reason.
+    `reasons` says why calls were bypassed, and how many for each reason; `escapes` who let them escape, and where.
     """
 
     hits: int = 0
@@ -35,6 +35,7 @@ class Stats:
     drifted: int = 0
     saved_ms: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    escapes: dict[str, int] = field(default_factory=dict)
 
     @property
     def handled(self) -> int:
@@ -54,11 +55,12 @@ class Stats:
 class Counter:
     """A running total; not safe for threads by itself."""
 
-    __slots__ = ("_calls", "_reasons", "_saved_ms")
+    __slots__ = ("_calls", "_escapes", "_reasons", "_saved_ms")
 
     def __init__(self) -> None:
         self._calls: dict[Outcome, int] = dict.fromkeys(get_args(Outcome), 0)
         self._reasons: dict[str, int] = {}
+        self._escapes: dict[str, int] = {}
         self._saved_ms = 0
 
     def add(self, outcome: Outcome, ms: int, reason: str) -> None:
@@ -68,6 +70,8 @@ class Counter:
             self._saved_ms += ms
         elif outcome == "bypassed" and reason:
             self._reasons[reason] = self._reasons.get(reason, 0) + 1
+        elif outcome == "escaped" and reason:
+            self._escapes[reason] = self._escapes.get(reason, 0) + 1
 
     def stats(self) -> Stats:
         """The total so far."""
@@ -82,6 +86,7 @@ class Counter:
             calls["drifted"],
             self._saved_ms,
             dict(self._reasons),
+            dict(self._escapes),
         )
 
 
@@ -101,7 +106,7 @@ def count(outcome: Outcome, *, ms: int = 0, reason: str = "") -> None:
     Args:
         outcome: what became of it.
         ms: milliseconds that the live call took; for a hit, the time that was saved.
-        reason: why it was bypassed, in a few words.
+        reason: why it was bypassed, or who let it escape, in a few words.
 
     Raises KeyError for an outcome that does not exist, nothing else. Safe for threads and forks.
     """

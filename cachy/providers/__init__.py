@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..notices import in_brief, say_once
 from . import anthropic, bedrock, cohere, google, huggingface, ollama, openai, plain, voyage
 from .base import Provider
-from .hosts import ANY_PORT, DEFAULT_PORTS, Pattern, address, plain_host, written
+from .hosts import ANY_PORT, DEFAULT_PORTS, Pattern, address, is_loopback, plain_host, written
 from .shapes import shape_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = ["Claim", "Provider", "Registry", "by_name", "known", "names"]
 _FAMILIES = (openai, anthropic, google, bedrock, cohere, huggingface, ollama, voyage, plain)
 _OURS = frozenset(family.__name__ for family in _FAMILIES)
 _BUILT_IN = tuple(provider for family in _FAMILIES for provider in family.PROVIDERS)
+_NO_PORT = 65536  # what matches it matches any port
 _MOST_HOSTS = 10_000  # remembered at once: a crawler meets hosts without end
 
 
@@ -159,6 +160,7 @@ class Registry:
         self._rules.sort(key=lambda pair: ("*" in pair[0].host, pair[0].port in (None, ANY_PORT)))
         self._only = None if only is None else [pattern for text in only if (pattern := _pattern(text))]
         self._places: dict[tuple[str, str, int | None], Place | None] = {}
+        self._expected: dict[tuple[str, int], bool] = {}
 
     def claim(self, scheme: str, host: str, port: int | None, path: str) -> Claim | None:
         """The claim on a call, or None when it is none of ours. Never raises."""
@@ -175,6 +177,28 @@ class Registry:
                 self._places.clear()
             place = self._places[at] = self._meet(scheme, plain_host(host), port)
             return place
+
+    def expects(self, host: str, port: int) -> bool:
+        """Whether every HTTP call to this address is ours, so that a connection alone tells.
+
+        Not where only the path tells; not at any port of a host, where there are other things than HTTP; and not on
+        loopback, where programs have servers of their own and knock on their ports to see whether they are up.
+        """
+        at = (host, port)
+        if at not in self._expected:
+            if len(self._expected) >= _MOST_HOSTS:
+                self._expected.clear()
+            self._expected[at] = self._is_all_ours(plain_host(host), port)
+        return self._expected[at]
+
+    def _is_all_ours(self, host: str, port: int) -> bool:
+        if is_loopback(host):
+            return False
+        place = self._meet("", host, port)
+        if place is None or place.claim("/") is None:
+            return False
+        listed = any(pattern.port == port and pattern.matches(host, port) for pattern, _ in self._rules)
+        return listed or port in DEFAULT_PORTS.values() or self._meet("", host, _NO_PORT) is None
 
     def _meet(self, scheme: str, host: str, port: int | None) -> Place | None:
         number = port or DEFAULT_PORTS.get(scheme)

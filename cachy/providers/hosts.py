@@ -68,6 +68,15 @@ def _ascii_label(label: str) -> str:
         return label
 
 
+def is_loopback(host: str) -> bool:
+    """Whether `host`, as `plain_host` writes it, is this machine."""
+    return (
+        host in ("localhost", "::1", "0.0.0.0", "::")
+        or host.endswith(".localhost")
+        or (host.startswith("127.") and host.replace(".", "").isdigit())
+    )
+
+
 def written(scheme: str, host: str, port: int | None) -> str:
     """`host[:port]` as it enters the canonical request: the scheme's own port left out."""
     if ":" in host:

@@ -19,13 +19,12 @@ def exit_line(stats: Stats, store: str, mode_note: str = "", processes: int = 1)
         mode_note: what to know about the mode, such as "replay, because CI is set".
         processes: how many processes the counts come from.
     """
-    commonest = max(stats.reasons, key=lambda reason: stats.reasons[reason], default="")
     counts = (
         (stats.hits, "replayed"),
         (stats.recorded, "recorded"),
         (stats.missed, "missed"),
-        (stats.bypassed, f"not recorded ({commonest})" if commonest else "not recorded"),
-        (stats.escaped, "escaped"),
+        (stats.bypassed, "not recorded" + _commonest(stats.reasons)),
+        (stats.escaped, "escaped" + _commonest(stats.escapes)),
         (stats.verified, "verified"),
         (stats.drifted, "drifted"),
     )
@@ -39,6 +38,10 @@ def exit_line(stats: Stats, store: str, mode_note: str = "", processes: int = 1)
     if store:
         parts.append(place(store))
     return "cachy  " + " · ".join(parts)
+
+
+def _commonest(reasons: dict[str, int]) -> str:
+    return f" ({max(reasons, key=lambda reason: reasons[reason])})" if reasons else ""
 
 
 def duration(ms: int) -> str:

@@ -40,6 +40,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def watch(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the hook watch made-up modules, and not those that other tests have imported."""
     monkeypatch.setattr(module, "CLIENTS", frozenset(NAMES))
+    monkeypatch.setattr(module, "DOORS", frozenset())
     monkeypatch.setattr(module, "SDKS", frozenset())
     monkeypatch.setattr(module, "CREDENTIALS", frozenset())
 
