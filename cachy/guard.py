@@ -24,6 +24,7 @@ _MOST_ADDRESSES = 1000  # remembered at once
 _patched: "list[tuple[Any, str, bool]]" = []  # owner, attribute, whether it had one of its own before
 _looked_up: "dict[tuple[Any, int], _LookUp]" = {}  # by address and port
 _handshakes_due: "dict[str, int]" = {}  # by host: connections that were counted and may yet turn to TLS
+_sessions: "Any" = None  # the module, once it is needed: an import statement at each connection is dear
 _told: "set[str]" = set()  # libraries
 
 
@@ -224,16 +225,23 @@ def _called(host: "Any", port: "Any") -> "tuple[str, Session | None]":
             host = host.decode("ascii", "replace")
         if not isinstance(host, str):
             return "", None
-        from . import session as sessions
-
-        session = sessions.guarding()
+        session = (_sessions or _loaded()).guarding()
         if session is None:
             return "", None
-        number = int(port) if str(port).isdigit() else 443  # "https", None
-        return host, session if session.registry.expects(host, number or 443) else None
+        if type(port) is not int:
+            port = int(port) if str(port).isdigit() else 0  # "https", None
+        return host, session if session.registry.expects(host, port or 443) else None
     except Exception as problem:  # noqa: BLE001 - never between a program and its network
         _broken(problem)
         return "", None
+
+
+def _loaded() -> "Any":
+    global _sessions
+    from . import session
+
+    _sessions = session
+    return session
 
 
 def _remember(found: "Any", name: str, session: "Session | None") -> None:

@@ -49,16 +49,23 @@ HIT = "from cachy import tally; tally.configure('cachy.jsonl', True); tally.coun
 
 
 def test_counts_add_up_by_outcome() -> None:
-    """Every outcome has its own number, hits save their time, bypassed calls keep their reasons."""
+    """Every outcome has its own number, hits save their time, bypassed calls keep their reasons, escapes their places."""
     tally.count("hit", ms=800)
     tally.count("hit", ms=200)
     tally.count("recorded", ms=700)
     tally.count("missed")
     tally.count("bypassed", reason="status 500")
     tally.count("bypassed", reason="status 500")
-    tally.count("escaped", reason="api.openai.com")
+    tally.count("escaped", reason="aiohttp at app.py:12")
     assert tally.stats() == Stats(
-        hits=2, recorded=1, missed=1, bypassed=2, escaped=1, saved_ms=1000, reasons={"status 500": 2}
+        hits=2,
+        recorded=1,
+        missed=1,
+        bypassed=2,
+        escaped=1,
+        saved_ms=1000,
+        reasons={"status 500": 2},
+        escapes={"aiohttp at app.py:12": 1},
     )
 
 
