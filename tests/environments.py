@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 TREE = Path(__file__).resolve().parents[1]
 """The folder that holds `pyproject.toml`."""
@@ -62,3 +65,20 @@ def install(venv: Path, *what: str | Path) -> None:
         checked(*words, "--python", executable(venv), *what)
     else:
         checked(executable(venv), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", *what)
+
+
+UNREACHABLE = re.compile(r"Failed to fetch|error sending request|dns error|Network connectivity", re.I)
+
+
+def environment(place: Path, wheel: Path, packages: tuple[str, ...]) -> Path:
+    """The interpreter of a new environment with these packages; skips the test when the package registry cannot be reached."""
+    tool = uv()
+    if tool is None:
+        pytest.skip("uv is not installed")
+    python = executable(make_venv(place / "venv"))
+    command = [*tool, "pip", "install", "--quiet", "--python", str(python), str(wheel), *packages]
+    done = subprocess.run(command, env=clean(), capture_output=True, text=True, check=False)
+    if done.returncode and UNREACHABLE.search(done.stderr):
+        pytest.skip(f"the package registry cannot be reached: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return python

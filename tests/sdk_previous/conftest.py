@@ -6,7 +6,6 @@ What runs there starts as a user's program does: through `cachy.pth`, with nothi
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from environments import clean, executable, make_venv, uv
+from environments import clean, environment
 
 from .provider import provider
 
@@ -29,22 +28,6 @@ NEWEST = ("openai>=3", "anthropic>=2", "google-genai>=3")
 """On httpx2."""
 PINNED = {"ANTHROPIC_CUSTOM_HEADERS": "anthropic-version: 2023-06-01", "GOOGLE_GENAI_API_VERSION": "beta"}
 """Asks the newest SDKs to speak the version of the API that the previous ones speak."""
-
-UNREACHABLE = re.compile(r"Failed to fetch|error sending request|dns error|Network connectivity", re.I)
-
-
-def environment(place: Path, wheel: Path, sdks: tuple[str, ...]) -> Path:
-    """The interpreter of a new environment; skips the test when the package registry cannot be reached."""
-    tool = uv()
-    if tool is None:
-        pytest.skip("uv is not installed")
-    python = executable(make_venv(place / "venv"))
-    command = [*tool, "pip", "install", "--quiet", "--python", str(python), str(wheel), *sdks]
-    done = subprocess.run(command, env=clean(), capture_output=True, text=True, check=False)
-    if done.returncode and UNREACHABLE.search(done.stderr):
-        pytest.skip(f"the package registry cannot be reached: {done.stderr.strip().splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
-    return python
 
 
 Generation = Callable[[str], Path]
