@@ -16,7 +16,7 @@ from environments import TREE, checked, clean
 def misses_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the misses of a test are noted: not among those of the person who runs the tests."""
     folder = tmp_path / "misses"
-    monkeypatch.setattr("cachy.misses._folder", lambda: str(folder))
+    monkeypatch.setattr("cachy.explain.misses._folder", lambda: str(folder))
     return folder
 
 

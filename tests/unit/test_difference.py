@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cachy.difference import changes, line_of, spots
+from cachy.explain.difference import changes, line_of, spots
 
 Json = Any
 

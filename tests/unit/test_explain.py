@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 import cachy
-from cachy import explain, nearest, tally
+from cachy import explain, tally
+from cachy.explain import nearest
 from cachy.report.terminal import place as place_of
 from cachy.stores import StoreError
 from cachy.stores.jsonl import JsonlStore

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from cachy.errors import Change
-from cachy.guess import guess
+from cachy.explain.guess import guess
 from cachy.ignore import Ignore
 
 if sys.version_info >= (3, 11):

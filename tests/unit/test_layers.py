@@ -28,7 +28,7 @@ LAYERS = [
         "aside",
     },
     {"settings", "recording", "echo", "ignore"},
-    {"keys", "providers", "stores", "legacy", "tally", "nearest", "difference", "guess", "misses", "uploads"},
+    {"keys", "providers", "stores", "legacy", "tally", "uploads"},
     {"placeholders"},
     {"policy", "streaming", "flights", "repeats", "drift"},
     {"calls", "engine", "explain"},

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import cachy
-from cachy import misses
 from cachy.errors import Change
+from cachy.explain import misses
 
 STORE = "/project/cachy.jsonl"
 

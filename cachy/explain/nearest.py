@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from itertools import chain, islice
 from typing import Any
 
-from .stores import Store
+from ..stores import Store
 
 BUDGET = 0.02  # seconds; the store grows, a person's patience does not
 _PARSING = 0.005  # seconds of them that are kept for the best lines

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..errors import Change
+from ..patterns import NAMED
 from .difference import common_ends
-from .errors import Change
-from .patterns import NAMED
 
 _CONTEXT = 64  # characters on either side of a difference, within which what it belongs to begins and ends
 _LONGEST = 20_000  # characters that differ, above which it is no date that differs

@@ -1,7 +1,7 @@
 """Why a request has no recording: the nearest recording, what differs, and what to do about it.
 
-Runs only when a miss is certain. A person waits for it: the search has its time (see `cachy.nearest`), and what is
-compared and shown is bounded.
+Runs only when a miss is certain. A person waits for it: the search has its time (see `cachy.explain.nearest`), and
+what is compared and shown is bounded.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from . import misses, redact, tally
+from .. import redact, tally
+from ..errors import Miss
+from ..exchange import Request
+from ..notices import in_brief, printable
+from ..report.terminal import place
+from . import misses
 from .difference import changes, line_of
-from .errors import Miss
-from .exchange import Request
 from .guess import guess
 from .nearest import Nearest, nearest
-from .notices import in_brief, printable
-from .report.terminal import place
 
 if TYPE_CHECKING:
-    from .engine import Engine
-    from .keys import Canonical
-    from .providers import Claim
-    from .settings import Settings
+    from ..engine import Engine
+    from ..keys import Canonical
+    from ..providers import Claim
+    from ..settings import Settings
 
 _SHOWN = 5  # differences
 _LONGEST_COMMAND = 160  # characters

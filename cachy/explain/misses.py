@@ -12,8 +12,8 @@ from datetime import datetime, timezone
 from hashlib import blake2b
 from typing import Any
 
-from . import trust
-from .errors import Miss
+from .. import trust
+from ..errors import Miss
 
 LARGEST = 1024 * 1024
 """Bytes of a file of misses; when it would be larger the older half is forgotten."""

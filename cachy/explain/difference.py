@@ -12,9 +12,9 @@ from difflib import SequenceMatcher
 from itertools import chain, groupby, islice
 from typing import Any
 
-from .errors import Change
+from ..errors import Change
+from ..notices import printable
 from .nearest import leaves
-from .notices import printable
 
 Json = Any
 
