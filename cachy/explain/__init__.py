@@ -20,7 +20,7 @@ from ..report.terminal import place
 from . import misses
 from .difference import changes, line_of
 from .guess import guess
-from .nearest import Nearest, nearest
+from .nearest import Nearest, search
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -42,7 +42,7 @@ def explain(
     found = Nearest()
     if wanted:
         try:
-            found = nearest(engine.store, asked)
+            found = search(engine.store, asked)
         except Exception as trouble:  # noqa: BLE001 - a damaged store must not hide the miss behind another error
             problem = problem or in_brief(trouble)
     differing = changes(found.request, asked) if found.key else []

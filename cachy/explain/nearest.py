@@ -44,7 +44,7 @@ class Nearest:
         """Whether the time was over before all had been seen."""
 
 
-def nearest(store: Store, asked: dict[str, Any]) -> Nearest:
+def search(store: Store, asked: dict[str, Any]) -> Nearest:
     """The recording nearest to a canonical request. Raises what the store raises."""
     found = Nearest()
     until = _clock() + BUDGET
