@@ -44,6 +44,24 @@ class Culprit:
         return f"{self.library} at {self.line}" if self.line else self.library
 
 
+def user_line() -> str:
+    """File and line of the user's code that is under way, or ""."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if _is_users(frame.f_code.co_filename):
+            return f"{place(frame.f_code.co_filename)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+def _is_users(name: str) -> bool:
+    return not (name.startswith((_OURS, _STANDARD, "<")) or _is_installed(name))
+
+
+def _is_installed(name: str) -> bool:
+    return "site-packages" in name or "dist-packages" in name
+
+
 def find() -> Culprit:
     """Who is connecting, as the frames above the caller tell."""
     frame: FrameType | None = sys._getframe(1)
@@ -57,16 +75,16 @@ def find() -> Culprit:
             plumbing = plumbing or (package if package in _PLUMBING else "")
             break
         if not name.startswith(_OURS):
-            if "site-packages" in name or "dist-packages" in name:
+            if _is_installed(name):
                 if package in _PLUMBING:
                     plumbing = package
                 else:
                     library = library or package
                 is_websocket |= package in _WEBSOCKETS or frame.f_code.co_name in _WEBSOCKET_CALLS
-            elif name.startswith((_STANDARD, "<")):
-                standard = module
-            else:
+            elif _is_users(name):
                 line = f"{place(name)}:{frame.f_lineno}"
                 break
+            else:
+                standard = module
         frame = frame.f_back
     return Culprit(library or plumbing or standard or "socket", line, is_websocket)

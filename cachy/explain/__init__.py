@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from .. import redact, tally
+from ..culprit import user_line
 from ..errors import Miss
 from ..exchange import Request
 from ..notices import in_brief, printable
@@ -64,7 +64,7 @@ def explain(
         first = f"nothing like it is recorded in {store}"
     settings = engine.settings
     why = "CI is set, so nothing is called" if settings.mode_is_from_ci else "mode replay, nothing was sent"
-    caller = _caller()
+    caller = user_line()
     lines = [
         f"{first} ({why})",
         "  ".join(filter(None, (f"  {request.method} {url}", _model(asked), caller and f"at {caller}"))),
@@ -107,20 +107,6 @@ def _model(asked: dict[str, Any]) -> str:
     body = asked.get("body", {}).get("json")
     model = body.get("model") if isinstance(body, dict) else None
     return printable(model) if isinstance(model, str) else ""
-
-
-def _caller() -> str:
-    """File and line of the user's code that made the call, or ""."""
-    ours = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
-    library = os.path.join(os.path.dirname(os.__file__), "")
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        inside = name.startswith((ours, library, "<")) or "site-packages" in name or "dist-packages" in name
-        if not inside:
-            return f"{place(name)}:{frame.f_lineno}"
-        frame = frame.f_back
-    return ""
 
 
 def _command(settings: Settings) -> str:

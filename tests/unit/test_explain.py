@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import cachy
-from cachy import explain, tally
+from cachy import culprit, tally
 from cachy.explain import nearest
 from cachy.report.terminal import place as place_of
 from cachy.stores import StoreError
@@ -397,4 +397,4 @@ def test_a_program_beside_us_is_no_part_of_us(tmp_path: Path) -> None:
         code = compile("def call(function): return function()", name, "exec")
         scope: dict[str, Any] = {}
         exec(code, scope)
-        assert scope["call"](explain._caller) == f"{place_of(name)}:1"
+        assert scope["call"](culprit.user_line) == f"{place_of(name)}:1"
