@@ -80,7 +80,7 @@ def measure(tool: str, client: str, kind: str) -> float:
     url = f"http://{host}/v1/chat/completions"
     with tempfile.TemporaryDirectory() as folder:
         importlib.import_module(client)  # vcrpy patches what is there
-        open_tool(tool, Path(folder), host)
+        kept = open_tool(tool, Path(folder), host)
         tooled, floor = clients(client, tool, content_type, body, Path(folder))
 
         def call(ask: Any) -> None:
@@ -99,11 +99,13 @@ def measure(tool: str, client: str, kind: str) -> float:
                     call(ask)
                 times.append(time.perf_counter() - start)
             ratios.append(times[1] / times[0])
+        del kept
         assert server.calls == 1, f"{server.calls} live calls: these were not hits"
     return statistics.median(ratios)
 
 
-def open_tool(tool: str, folder: Path, host: str) -> None:
+def open_tool(tool: str, folder: Path, host: str) -> Any:
+    """Make the tool active; what is returned must be kept for as long."""
     if tool == "cachy":
         import cachy
 
@@ -117,7 +119,10 @@ def open_tool(tool: str, folder: Path, host: str) -> None:
 
         match = ["method", "uri", "body"]
         recorder = vcr.VCR(serializer="json", record_mode="new_episodes", match_on=match)
-        recorder.use_cassette(str(folder / "c.json"), allow_playback_repeats=True).__enter__()
+        cassette = recorder.use_cassette(str(folder / "c.json"), allow_playback_repeats=True)
+        cassette.__enter__()
+        return cassette
+    return None
 
 
 def clients(client: str, tool: str, content_type: str, body: bytes, folder: Path) -> tuple[Any, Any]:
