@@ -11,10 +11,8 @@ from environments import TREE, clean, executable, make_venv, uv
 pytestmark = pytest.mark.slow
 
 GENERATION = ("urllib3>=1.26.20,<2", "requests>=2.28,<2.29", "boto3>=1.34.120,<1.35")
-TESTS = [
-    f"tests/transports/test_urllib3_{what}.py"
-    for what in ("pools", "bodies", "requests", "botocore", "matrix")
-]
+NAMES = ("urllib3_pools", "urllib3_bodies", "urllib3_requests", "urllib3_botocore", "matrix")
+TESTS = [f"tests/transports/test_{name}.py" for name in NAMES]
 
 
 def test_the_previous_generation(wheel: Path, tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_leaving_after_the_end_marker(server: Any, using: Any) -> None:
 
     def answer(handler: Any) -> None:
         handler.head(content_type="text/event-stream", transfer_encoding="chunked")
-        handler.chunk(b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n')
+        handler.chunk(b'data: {"choices":[{"index":0,"delta":{"content":"4"}}]}\n\ndata: [DONE]\n\n')
         release.wait(20)
 
     url = server.on("/v1/chat/completions", answer)
