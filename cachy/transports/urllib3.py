@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 from .. import session as sessions
 from ..calls import Forward
 from ..engine import Replay, Wait
+from ..errors import Miss, fit_for_here
 from ..exchange import Body, Headers, Request, Response
+from ..notices import in_brief
 from ..providers.hosts import written
 from ..streaming import Incomplete
 from . import wire
@@ -163,11 +165,16 @@ def _parts(request: Request) -> tuple[str, Any, dict[str, str]]:
 def _claim_for(session: Session, pool: Any, url: str) -> Claim | None:
     try:
         if url.startswith("/"):
-            return session.registry.claim(pool.scheme, pool.host, pool.port, url.partition("?")[0])
+            place = session.registry.place(pool.scheme, pool.host, pool.port)
+            return None if place is None else place.claim(url.partition("?")[0])
         parts = urlsplit(url)  # for a proxy
         return session.registry.claim(parts.scheme, parts.hostname or "", parts.port, parts.path)
-    except Exception:  # noqa: BLE001 - no URL at all: urllib3 is going to say so
-        return None
+    except Exception as problem:
+        if session.engine.settings.mode == "replay":
+            # Going on would mean a live call, which replay mode promises never to make.
+            why = f"it cannot be told whose call this is ({in_brief(problem)}); nothing was sent"
+            raise fit_for_here(Miss(why)) from problem
+        return None  # no URL at all: urllib3 is going to say so
 
 
 def _absolute(pool: Any, url: str) -> str:

@@ -344,6 +344,17 @@ def test_a_partial_answer(server: Any, using: Any, store: Any) -> None:
             read(3)
 
 
+def test_what_is_no_url(server: Any, using: Any) -> None:
+    """urllib3 says so itself; in replay mode it is refused, as nothing may be sent then."""
+    with urllib3.connection_from_url(server.url) as pool:
+        for url in ("http://[::1/v1", "http://127.0.0.1:port/v1"):
+            with using(), pytest.raises(urllib3.exceptions.HTTPError):
+                pool.urlopen("GET", url)
+            with using("replay"), pytest.raises(cachy.Miss, match="nothing was sent"):
+                pool.urlopen("GET", url)
+    assert server.calls == []
+
+
 def test_unknown_hosts_are_not_touched(server: Any, using: Any, store: Any, http: Any) -> None:
     """A host that nobody named is called as without cachy, and its answer is urllib3's own."""
     with using(hosts=["api.example.test"]):
