@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .. import session as sessions
+from ..aside import in_charge
 from ..calls import Forward
 from ..engine import Replay, Wait
 from ..errors import Miss, fit_for_here
@@ -100,6 +101,9 @@ def _opening(original: Any, kit: _Kit) -> Any:
         claim = None if session is None else _claim_for(session, self, url)
         if session is None or claim is None:
             return original.__get__(self, type(self))(method, url, body, headers, *args, **options)
+        if rival := in_charge(self.urlopen, self._get_conn, self._make_request, self.ConnectionCls):
+            with sessions.left_to(rival, session):
+                return original.__get__(self, type(self))(method, url, body, headers, *args, **options)
         encoding = "latin-1" if kit.is_old and not options.get("chunked") else "utf-8"
         kept, body = _read(body, encoding)
         given = wire.headers_of(self.headers if headers is None else headers)

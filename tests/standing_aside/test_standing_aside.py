@@ -45,8 +45,10 @@ def test_a_cassette_wins_over_a_recording(rivals: Path, run: Run, tool: str, cli
     assert told["inside"][0] > told["first"]  # it went out although cachy had a recording
     assert told["recordings"] <= 1
     assert told["stats"]["escaped"] == 0
-    if client in ("httpx", "async httpx", "httpx2"):
-        assert told["after"] == told["first"]
+    if client in ("httpx", "async httpx", "httpx2", "requests"):
+        # At its end cassetter puts back the pools of urllib3 as it found them: without us, where we came second.
+        undone = (tool, client, order) == ("cassetter", "requests", "cachy second")
+        assert (told["after"] == told["first"]) is not undone
         assert told["stats"]["reasons"] == {f"{tool} is active": 2}
 
 
