@@ -14,35 +14,34 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .. import session as sessions
+from ..calls import Forward
 from ..engine import Replay, Wait
 from ..errors import Miss, fit_for_here
-from ..exchange import Request
+from ..exchange import Request, Response
+from ..flights import LONGEST
 from ..notices import in_brief
 from ..session import Session
+from ..streaming import now
 from .aiohttp_kit import Kit, kit_of
-from .event_loops import landing
+from .event_loops import landing, pause
+from .patching import replace, restore
 
 if TYPE_CHECKING:
-    from ..calls import Forward
     from ..providers import Claim
+    from ..uploads import Calls
 
-_MARK = "__cachy_original__"
+_MOMENT = 0.005  # seconds until another look whether another task has made the calls that come first
 
 
 def patch(module: ModuleType) -> None:
     """Patch the connectors of `module` (aiohttp). Idempotent."""
-    original = module.BaseConnector.connect
-    if not hasattr(original, _MARK):
-        replacement = _connecting(original, kit_of(module))
-        setattr(replacement, _MARK, original)
-        module.BaseConnector.connect = replacement
+    kit = kit_of(module)
+    replace(module.BaseConnector, "connect", lambda original: _connecting(original, kit))
 
 
 def unpatch(module: ModuleType) -> None:
     """Put the connectors back as they were before `patch`, unless somebody else patched on top of us."""
-    original = getattr(module.BaseConnector.connect, _MARK, None)
-    if original is not None:
-        module.BaseConnector.connect = original
+    restore(module.BaseConnector, "connect")
 
 
 def _connecting(original: Any, kit: Kit) -> Any:
@@ -52,10 +51,16 @@ def _connecting(original: Any, kit: Kit) -> Any:
         claim = None if session is None else _claim(kit, session, req)
         if session is None or claim is None:
             return await original(self, req, *args, **kwargs)
-        verdict = await _ask(kit, session, claim, req)
+        timeout = kwargs.get("timeout")
+        verdict = await _ask(kit, session, claim, req, getattr(timeout, "sock_read", None))
         if isinstance(verdict, Replay):
             return kit.replayed(verdict, self, req)
         try:
+            if verdict.first is not None:
+                refused = await _after(verdict.first, kit, req, timeout)
+                if refused is not None:
+                    verdict.failed()
+                    return kit.replayed(Replay(refused, 0.0), self, req)
             connection = await original(self, req, *args, **kwargs)
         except BaseException:
             verdict.failed()
@@ -83,10 +88,39 @@ def _claim(kit: Kit, session: Session, request: Any) -> Claim | None:
         return None
 
 
-async def _ask(kit: Kit, session: Session, claim: Claim, request: Any) -> Replay | Forward:
+async def _ask(
+    kit: Kit, session: Session, claim: Claim, request: Any, patience: float | None
+) -> Replay | Forward:
+    """`patience`: the seconds to wait for the answer of somebody else's call; as long as for one's own."""
     body = await kit.body(request)
     headers = tuple([(name.lower(), value) for name, value in request.headers.items()])
     asked = Request(request.method, str(request.url), headers, body)
-    while isinstance(verdict := session.engine.ask(asked, claim), Wait):
-        await landing(verdict.flight, 1.0)
+    verdict = session.engine.ask(asked, claim)
+    until = now() + (LONGEST if patience is None else patience) if isinstance(verdict, Wait) else 0.0
+    while isinstance(verdict, Wait):
+        await landing(verdict.flight, max(0.0, min(1.0, until - now())))
+        verdict = session.engine.ask(asked, claim, alone=now() >= until)
     return verdict
+
+
+async def _after(first: Calls, kit: Kit, request: Any, timeout: Any) -> Response | None:
+    """Make the calls that come before `request`, and make it the one to send now; or return the answer that ended
+    it all."""
+    answer: Response | None = None
+    last: Response | None = None
+    try:
+        while True:
+            wanted = first.send(answer)
+            if wanted is None:
+                await pause(_MOMENT)
+                answer = None
+                continue
+            with sessions.bypass():
+                answer = last = await kit.call(wanted, request, timeout)
+    except StopIteration as end:
+        if end.value is None:
+            return last
+        kit.change(request, end.value)
+        return None
+    finally:
+        first.close()

@@ -1,5 +1,5 @@
-"""What the adapter of aiohttp needs of the module: request bodies that can be read again, connections that answer
-from a recording (their parts are in `aiohttp_replay`), and the copy that is kept of a live answer.
+"""What the adapter of aiohttp needs of the module: request bodies that can be read again (see `aiohttp_bodies`),
+connections that answer from a recording (see `aiohttp_replay`), and the copy that is kept of a live answer.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 
 from ..calls import Forward
 from ..engine import Replay
-from ..exchange import Body, BodyWriter, Headers, Response
+from ..exchange import Body, Headers, Request, Response
 from ..notices import in_brief, say_once
 from ..streaming import Tee
+from .aiohttp_bodies import Collector, Payload
 from .aiohttp_replay import Connection, Protocol, Reader
 from .headers import raw_header
 
@@ -30,8 +31,8 @@ class Kit:
     def __init__(self, module: ModuleType) -> None:
         self.module: Any = module
         self.empty = self.module.EMPTY_PAYLOAD
-        self._body: Any = type("RecordedBody", (_Payload, self.module.Payload), {})
-        self._collector: Any = type("BodyCollector", (_Collector, self.module.abc.AbstractStreamWriter), {})
+        self._body: Any = type("RecordedBody", (Payload, self.module.Payload), {})
+        self._collector: Any = type("BodyCollector", (Collector, self.module.abc.AbstractStreamWriter), {})
         self._connection: Any = type("ReplayedConnection", (Connection, self.module.connector.Connection), {})
         self._protocol: Any = type(
             "ReplayedProtocol", (Protocol, self.module.client_proto.ResponseHandler), {}
@@ -67,9 +68,40 @@ class Kit:
                 "Failed to send bytes into the underlying connection"
             ) from problem
         body: Body = collector.writer.body()
-        # No setter: the one of `ClientRequest.body` would write the headers anew.
-        setattr(request, "_body" if hasattr(request, "_body") else "body", self._body(payload, size, body))
+        self._give(request, self._body(payload, size, body))
         return body
+
+    @staticmethod
+    def _give(request: Any, payload: Any) -> None:
+        # No setter: the one of `ClientRequest.body` would write the headers anew.
+        setattr(request, "_body" if hasattr(request, "_body") else "body", payload)
+
+    def payload(self, body: Body) -> Any:
+        """What to give aiohttp to send a body of ours."""
+        return self._body(self.module.BytesPayload(b""), body.size, body)
+
+    def change(self, request: Any, wanted: Request) -> None:
+        """Let `request` be another one with the same method."""
+        request.url = type(request.url)(wanted.url, encoded=True)
+        request.headers.clear()
+        request.headers.extend(wanted.headers)
+        if "content-length" in request.headers:
+            request.chunked = None
+        self._give(request, self.payload(wanted.body))
+
+    async def call(self, wanted: Request, like: Any, timeout: Any) -> Response:
+        """Make a call of ours in the session of another request, in the way of that one."""
+        options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        if hasattr(self.module, "ClientHandlerType"):
+            options["middlewares"] = ()  # what they do was done when the program made this request
+        url = type(like.url)(wanted.url, encoded=True)
+        async with like._session.request(
+            wanted.method, url, headers=wanted.headers, data=self.payload(wanted.body), ssl=like.ssl,
+            proxy=like.proxy, allow_redirects=False, raise_for_status=False, **options,
+        ) as response:  # fmt: skip
+            body = await response.read()
+        headers = tuple((n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in response.raw_headers)
+        return Response(response.status, headers, body)
 
     # Answers from a recording
 
@@ -245,72 +277,6 @@ class _Watched(deque[bytes]):
     def append(self, piece: bytes) -> None:
         self._tee.feed(piece)
         super().append(piece)
-
-
-class _Collector:
-    """A writer that keeps what a payload writes."""
-
-    def __init__(self) -> None:
-        self.writer = BodyWriter()
-
-    async def write(self, chunk: bytes) -> None:
-        self.writer.write(bytes(chunk))
-
-    async def write_eof(self, chunk: bytes = b"") -> None:
-        self.writer.write(bytes(chunk))
-
-    async def drain(self) -> None:
-        pass
-
-    async def write_headers(self, *_: Any) -> None:
-        pass
-
-    def enable_compression(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def enable_chunking(self) -> None:
-        pass
-
-
-class _Payload:
-    """A request body that was read once to make its key, written as often as aiohttp asks: with retries, redirects
-    and middlewares. For everything else it is the payload that the program gave."""
-
-    _headers: Any
-    _consumed = False
-
-    def __init__(self, given: Any, size: int | None, body: Body) -> None:
-        super().__init__(given, filename=given.filename, encoding=given.encoding)  # type: ignore[call-arg]
-        self._headers = given.headers
-        self._given = given
-        self._size = size
-        self.recorded = body
-
-    @property
-    def size(self) -> Any:
-        return self._size
-
-    async def write(self, writer: Any) -> None:
-        for chunk in self.recorded.chunks():
-            await writer.write(chunk)
-
-    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
-        left = self.recorded.size if content_length is None else content_length
-        for chunk in self.recorded.chunks():
-            await writer.write(chunk[:left])
-            left = max(0, left - len(chunk))
-
-    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        return b"".join(self.recorded.chunks())
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return b"".join(self.recorded.chunks()).decode(encoding, errors)
-
-    def _close(self) -> None:
-        self._given._close()
-
-    async def close(self) -> None:
-        await self._given.close()
 
 
 _kits: dict[int, Kit] = {}

@@ -41,7 +41,9 @@ def using(store: Path) -> Iterator[Using]:
     """`cachy.using(mode)` as a run of its own: a new session, as a new process would have."""
 
     def session(mode: Any = "auto", **settings: Any) -> Any:
-        return cachy.using(mode, store=store, hosts={"127.0.0.1:*": "gemini"}, summary=False, **settings)
+        return cachy.using(
+            mode, store=store, summary=False, **{"hosts": {"127.0.0.1:*": "gemini"}, **settings}
+        )
 
     yield session
     cachy.disable()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import io
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from uploads.service import Service
@@ -16,6 +18,9 @@ import cachy
 
 genai = pytest.importorskip("google.genai")
 api_client: Any = genai._api_client
+
+# The SDK derives a class from aiohttp's session, which aiohttp discourages.
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 
 ONE, OTHER = b"first file, " * 500, b"other file, " * 500
 TEXT = {"mime_type": "text/plain"}
@@ -33,6 +38,11 @@ def sync(service: Service, file: Any) -> Any:
 
 
 def asynchronous(service: Service, file: Any) -> Any:
+    with patch("google.genai._api_client.has_aiohttp", False):
+        return over_aiohttp(service, file)
+
+
+def over_aiohttp(service: Service, file: Any) -> Any:
     async def main() -> Any:
         async with client_for(service).aio as client:
             return await client.files.upload(file=file, config=TEXT)
@@ -40,7 +50,8 @@ def asynchronous(service: Service, file: Any) -> Any:
     return asyncio.run(main())
 
 
-WAYS = pytest.mark.parametrize("way", [sync, asynchronous])
+HAS_AIOHTTP = importlib.util.find_spec("aiohttp") is not None
+WAYS = pytest.mark.parametrize("way", [sync, asynchronous, *([over_aiohttp] if HAS_AIOHTTP else [])])
 
 
 @pytest.fixture(autouse=True)
