@@ -18,6 +18,7 @@ def upload(service: Service, data: bytes, cut: int = CUT) -> tuple[int, bytes]:
         async with aiohttp.ClientSession(headers={"x-goog-api-key": "AB-secret-key"}) as session:
             first = start(len(data))
             async with session.post(service.url + first.pop("url"), **first) as opened:
+                await opened.read()  # who does not may leave before the answer has come
                 url = opened.headers["x-goog-upload-url"]
             for request in pieces(url, data, cut):
                 options = {"data": request["content"], "headers": request["headers"]}
