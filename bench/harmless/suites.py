@@ -28,6 +28,8 @@ class Suite:
     needs: tuple[str, ...]
     patched: str
     pytest: tuple[str, ...] = ()
+    beside: str = ""
+    """The folder of the source distribution that Python would import in the place of what is installed."""
     env: dict[str, str] = field(default_factory=dict)
 
 
@@ -37,6 +39,22 @@ SUITES = {
                "hypercorn", "quart", "quart-trio", "httpx", "pysocks", "h2", "idna", "cryptography", "pyopenssl"),
         patched="import urllib3; assert 'cachy' in urllib3.HTTPConnectionPool.urlopen.__module__",
         pytest=("test", "--ignore=test/contrib/emscripten", "--timeout=120"),
+    ),
+    "httpx": Suite(
+        needs=("httpx[brotli,cli,http2,socks,zstd]", "pytest<9", "chardet", "cryptography", "trio", "trio-typing",
+               "trustme", "uvicorn"),
+        patched="import httpx; assert 'cachy' in httpx.Client._transport_for_url.__module__",
+        pytest=("tests",),
+        beside="httpx",
+    ),
+    "aiohttp": Suite(
+        needs=("aiohttp[speedups]", "pytest>=8.4", "pytest-cov", "pytest-mock", "pytest-timeout", "pytest-xdist",
+               "blockbuster", "freezegun", "gunicorn", "isal; python_version < '3.14'", "pkgconfig", "proxy.py>=2.4.4rc5",
+               "python-on-whales", "re-assert", "trustme", "uvloop; platform_system != 'Windows'", "zlib_ng"),
+        patched="import aiohttp; assert hasattr(aiohttp.BaseConnector.connect, '__cachy_original__')",
+        pytest=("tests", "-o", "addopts=", "-m", "not dev_mode and not autobahn and not internal", "-n", "2",
+                "--timeout=120", "--ignore-glob=*test_benchmarks*"),
+        beside="aiohttp",
     ),
     "requests": Suite(
         needs=("requests[socks]", "pytest<10", "pytest-httpbin==2.1.0", "httpbin~=0.10.0", "pytest-mock", "trustme"),
@@ -69,7 +87,7 @@ def main() -> int:
 
 
 def compare(name: str, suite: Suite, work: Path, again: int) -> tuple[str, set[str]]:
-    tree = unpacked(name, work)
+    tree = unpacked(name, suite.beside, work)
     version = tree.name.rpartition("-")[2]
     python = environment(name, version, suite, work)
     run([python, "-c", suite.patched], work, {"CACHY": "1"}, check=True)
@@ -85,7 +103,7 @@ def compare(name: str, suite: Suite, work: Path, again: int) -> tuple[str, set[s
     return f"| {name} | {version} | {counts} |", new
 
 
-def unpacked(name: str, work: Path) -> Path:
+def unpacked(name: str, beside: str, work: Path) -> Path:
     """The released source distribution."""
     work.mkdir(parents=True, exist_ok=True)
     if not list(work.glob("*.tar.gz")):
@@ -105,6 +123,8 @@ def unpacked(name: str, work: Path) -> Path:
     tree = work / archive.name.removesuffix(".tar.gz")
     if not tree.exists():
         shutil.unpack_archive(archive, work)
+    if beside:
+        shutil.rmtree(tree / beside, ignore_errors=True)
     return tree
 
 
@@ -138,7 +158,7 @@ def results(
         f"--junitxml={report}",
     ]
     files = sorted({test.partition("::")[0] for test in only or ()})
-    chosen = [*files, *(word for word in suite.pytest if word.startswith("-"))] if files else suite.pytest
+    chosen = [*files, *suite.pytest[1:]] if files else suite.pytest
     home = work / f"home-{wish}"
     home.mkdir(exist_ok=True)
     env = {"CACHY": wish, "HOME": str(home), "XDG_CACHE_HOME": str(home), **suite.env}
