@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     Callback = Callable[[str, ModuleType], None]
 
-CLIENTS = frozenset(("aiohttp", "httpx", "httpx2", "lm15.transports", "urllib3"))
+CLIENTS = frozenset(
+    ("aiohttp", "dspy._vendor.lm15.transports", "httpx", "httpx2", "lm15.transports", "urllib3")
+)
 """The HTTP clients that have a transport here."""
 
 SDKS = frozenset(

@@ -74,11 +74,7 @@ SUITES = (
     Suite(("pydantic-ai-slim[openai,anthropic,google]",), "with_pydantic_ai.py"),
     Suite(("openai-agents",), "with_openai_agents.py"),
     Suite(("dspy>=3", "litellm"), "with_dspy.py"),
-    Suite(
-        ("instructor[anthropic,google-genai]",),
-        "with_instructor.py",
-        not_covered={"create, google, async": "google-genai uses aiohttp where it is installed"},
-    ),
+    Suite(("instructor[anthropic,google-genai]",), "with_instructor.py"),
     Suite(("smolagents[openai]",), "with_smolagents.py"),
 )
 

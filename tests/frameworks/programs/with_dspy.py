@@ -1,19 +1,30 @@
-"""DSPy's ReAct over its LiteLLM engine. (Its default client speaks HTTP over sockets of its own.)"""
+"""DSPy's ReAct over its own client, lm15, and over LiteLLM."""
+
+import os
 
 import dspy
 from telling import main, weather
 
-dspy.configure(lm=dspy.LM("openai/gpt-5.2", engine="litellm", cache=False))
+
+def over(engine, program):
+    base = os.environ["OPENAI_BASE_URL"]  # lm15 does not look there
+    with dspy.context(lm=dspy.LM("openai/gpt-5.2", engine=engine, api_base=base, cache=False)):
+        return program(question=f"Which city has sun? ({engine})")
 
 
-def react():
-    agent = dspy.ReAct("question -> answer", tools=[weather], max_iters=3)
-    found = agent(question="Which city has sun?")
+def react(engine):
+    found = over(engine, dspy.ReAct("question -> answer", tools=[weather], max_iters=3))
     return [found.answer, found.trajectory]
 
 
-def predict():
-    return dspy.ChainOfThought("question -> answer")(question="Which city has sun?").answer
+def predict(engine):
+    return over(engine, dspy.ChainOfThought("question -> answer")).answer
 
 
-main({"ReAct": react, "chain of thought": predict})
+main(
+    {
+        f"{name}, {engine}": lambda engine=engine, run=run: run(engine)
+        for engine in ("lm15", "litellm")
+        for name, run in (("ReAct", react), ("chain of thought", predict))
+    }
+)
