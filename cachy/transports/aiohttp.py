@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .. import session as sessions
+from ..aside import in_charge
 from ..calls import Forward
 from ..engine import Replay, Wait
 from ..errors import Miss, fit_for_here
@@ -51,6 +52,10 @@ def _connecting(original: Any, kit: Kit) -> Any:
         claim = None if session is None else _claim(kit, session, req)
         if session is None or claim is None:
             return await original(self, req, *args, **kwargs)
+        # Mocks and recorders sit where a session makes its requests, which is above us.
+        if rival := in_charge(kit.module.ClientSession._request):
+            with sessions.left_to(rival, session):
+                return await original(self, req, *args, **kwargs)
         timeout = kwargs.get("timeout")
         verdict = await _ask(kit, session, claim, req, getattr(timeout, "sock_read", None))
         if isinstance(verdict, Replay):
@@ -61,7 +66,8 @@ def _connecting(original: Any, kit: Kit) -> Any:
                 if refused is not None:
                     verdict.failed()
                     return kit.replayed(Replay(refused, 0.0), self, req)
-            connection = await original(self, req, *args, **kwargs)
+            with sessions.bypass():  # the guard knows by it that the connection is ours
+                connection = await original(self, req, *args, **kwargs)
         except BaseException:
             verdict.failed()
             raise

@@ -343,3 +343,24 @@ def test_the_doors_are_those_that_the_hook_watches() -> None:
         guard.patch(name, module)
         assert guard._patched, name
         guard.unpatch()
+
+
+@pytest.mark.parametrize("client", ["urllib3", "aiohttp"])
+def test_a_call_of_another_adapter_is_no_escape(client: str, provider: Provider, enable: Enable) -> None:
+    """Each adapter makes its live calls where the guard knows them as ours."""
+    module: Any = pytest.importorskip(client)
+    enable()
+    url = f"http://{HOST}:{provider.port}/v1"
+
+    async def call() -> None:
+        # Its own resolver asks name servers where aiodns is installed.
+        connector = module.TCPConnector(resolver=module.ThreadedResolver())
+        async with module.ClientSession(connector=connector) as session, session.get(url) as response:
+            await response.read()
+
+    if client == "aiohttp":
+        asyncio.run(call())
+    else:
+        with module.PoolManager() as pool:
+            pool.request("GET", url)
+    assert (cachy.stats().recorded, cachy.stats().escaped) == (1, 0)

@@ -31,8 +31,8 @@ def test_a_mock_wins_over_a_recording(rivals: Path, run: Run, tool: str, client:
     """Inside its scope the mock answers and nothing is recorded; outside nothing of it is left."""
     told = run(rivals, "rivals.py", tool, client, order)
     assert told["inside"] == [-1, -1]
-    assert told["after"] != -1
-    assert told["recordings"] <= 1
+    assert told["after"] == told["first"]
+    assert told["recordings"] == 1
     assert told["stats"]["escaped"] == 0
 
 
@@ -43,13 +43,10 @@ def test_a_cassette_wins_over_a_recording(rivals: Path, run: Run, tool: str, cli
     """Inside its scope the cassette records and is played, and nothing is recorded twice."""
     told = run(rivals, "rivals.py", tool, client, order)
     assert told["inside"][0] > told["first"]  # it went out although cachy had a recording
-    assert told["recordings"] <= 1
+    assert told["recordings"] == 1
     assert told["stats"]["escaped"] == 0
-    if client in ("httpx", "async httpx", "httpx2", "requests"):
-        # At its end cassetter puts back the pools of urllib3 as it found them: without us, where we came second.
-        undone = (tool, client, order) == ("cassetter", "requests", "cachy second")
-        assert (told["after"] == told["first"]) is not undone
-        assert told["stats"]["reasons"] == {f"{tool} is active": 2}
+    assert told["after"] == told["first"]
+    assert told["stats"]["reasons"][f"{tool} is active"] >= 1
 
 
 @ORDERS
@@ -79,7 +76,7 @@ def test_pytest_httpx_wins_in_its_tests(rivals: Path, tmp_path: Path) -> None:
 
 @ORDERS
 @pytest.mark.parametrize("tool", ["opentelemetry", "logfire", "ddtrace", "sentry"])
-@pytest.mark.parametrize("client", HTTPX)
+@pytest.mark.parametrize("client", [*HTTPX, "requests", "aiohttp"])
 def test_an_instrumented_program_records_and_replays(
     instruments: Path, run: Run, tool: str, client: str, order: str
 ) -> None:
@@ -89,15 +86,5 @@ def test_an_instrumented_program_records_and_replays(
     assert told["recordings"] == 1
     assert (told["stats"]["hits"], told["stats"]["recorded"], told["stats"]["escaped"]) == (1, 1, 0)
     if tool == "opentelemetry":
-        assert told["spans"] == 2  # the live calls
-
-
-@ORDERS
-@pytest.mark.parametrize("client", ["requests", "aiohttp"])
-def test_instrumentation_of_other_clients_goes_on(
-    instruments: Path, run: Run, client: str, order: str
-) -> None:
-    """With cachy active an instrumented client works as it did."""
-    told = run(instruments, "instruments.py", "opentelemetry", client, order)
-    assert told["numbers"][-1] > told["numbers"][0]
-    assert told["spans"]
+        # httpx is instrumented below cachy: its spans are live calls; the others' are calls of the program.
+        assert told["spans"] == (2 if client in HTTPX else 3)
