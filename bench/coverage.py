@@ -30,11 +30,6 @@ Made by `python bench/coverage.py` with Python {python}; not written by hand. Ea
 
 """
 COLUMNS = "| call | requests | recorded | replayed | sent again |\n|---|---|---|---|---|\n"
-FOOT = """
-## Not covered
-
-DSPy's default client, which speaks HTTP over sockets of its own (`engine="litellm"` is covered); what the table marks; and the clients that the README names.
-"""
 
 
 def built(folder: Path) -> Path:
@@ -82,7 +77,7 @@ def main() -> None:
         for number, suite in enumerate(chosen):
             print(suite.name, file=sys.stderr)
             sections.append(measured(suite, wheel, Path(place) / str(number)))
-    page = HEAD.format(python=platform.python_version()) + "\n".join(sections) + FOOT
+    page = HEAD.format(python=platform.python_version()) + "\n".join(sections)
     if sys.argv[1:]:
         print(page)
     else:
