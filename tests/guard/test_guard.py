@@ -116,7 +116,14 @@ def test_the_line_and_the_library_are_told_once(
     assert exit_line(cachy.stats(), "").endswith(f"2 escaped ({place})")
 
 
-@pytest.mark.parametrize("client", ["sync", "asyncio", "trio"])
+async def over_aiohttp(url: str) -> None:
+    aiohttp: Any = pytest.importorskip("aiohttp")
+    connector = aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver())  # not one past the socket module
+    async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as response:
+        await response.read()
+
+
+@pytest.mark.parametrize("client", ["sync", "asyncio", "trio", "aiohttp"])
 def test_a_recorded_call_is_no_escape(client: str, provider: Provider, enable: Enable) -> None:
     """The live call of an adapter of ours is known as such, though asyncio looks its name up in another thread."""
     enable()
@@ -130,6 +137,8 @@ def test_a_recorded_call_is_no_escape(client: str, provider: Provider, enable: E
         httpx.get(url)
     elif client == "asyncio":
         asyncio.run(call())
+    elif client == "aiohttp":
+        asyncio.run(over_aiohttp(url))
     else:
         import trio
 
