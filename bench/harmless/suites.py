@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -68,6 +68,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(SUITES), metavar="NAME", help=", ".join(SUITES))
     parser.add_argument("--again", type=int, default=3, help="how often tests that disagree are run again")
+    parser.add_argument(
+        "--tests", action="append", metavar="GLOB", help="only these files, below the suite's folder"
+    )
     parser.add_argument("--keep", type=Path, help="a folder to work in and to keep")
     options = parser.parse_args()
     work = options.keep or Path(tempfile.mkdtemp())
@@ -75,7 +78,7 @@ def main() -> int:
     worse = False
     try:
         for name in options.names:
-            row, new = compare(name, SUITES[name], work / name, options.again)
+            row, new = compare(name, SUITES[name], work / name, options.again, options.tests)
             print(row, flush=True)
             for test in sorted(new):
                 print(f"    {test}")
@@ -86,8 +89,14 @@ def main() -> int:
     return int(worse)
 
 
-def compare(name: str, suite: Suite, work: Path, again: int) -> tuple[str, set[str]]:
+def compare(name: str, suite: Suite, work: Path, again: int, tests: list[str] | None) -> tuple[str, set[str]]:
     tree = unpacked(name, suite.beside, work)
+    if tests:
+        folder, *options = suite.pytest
+        chosen = [
+            str(path.relative_to(tree)) for glob in tests for path in sorted((tree / folder).glob(glob))
+        ]
+        suite = replace(suite, pytest=(*chosen, *options))
     version = tree.name.rpartition("-")[2]
     python = environment(name, version, suite, work)
     run([python, "-c", suite.patched], work, {"CACHY": "1"}, check=True)
@@ -158,7 +167,7 @@ def results(
         f"--junitxml={report}",
     ]
     files = sorted({test.partition("::")[0] for test in only or ()})
-    chosen = [*files, *suite.pytest[1:]] if files else suite.pytest
+    chosen = [*files, *options_of(suite)] if files else suite.pytest
     home = work / f"home-{wish}"
     home.mkdir(exist_ok=True)
     env = {"CACHY": wish, "HOME": str(home), "XDG_CACHE_HOME": str(home), **suite.env}
@@ -173,6 +182,12 @@ def results(
         )
         found[f"{path_of(case, tree)}::{case.get('classname')}::{case.get('name')}"] = outcome
     return found
+
+
+def options_of(suite: Suite) -> tuple[str, ...]:
+    """What stands behind the folder or the files of the tests."""
+    first = next((at for at, word in enumerate(suite.pytest) if word.startswith("-")), len(suite.pytest))
+    return suite.pytest[first:]
 
 
 def path_of(case: ElementTree.Element, tree: Path) -> str:
