@@ -83,7 +83,7 @@ def main() -> None:
         print(
             f"{name:20}"
             + "".join(f"{best[state] / best['off']:10.3f}" for state in states)
-            + f"   +{(best['guard'] - best['off']) / times * 1e6:.1f} µs"
+            + f"   {(best['guard'] - best['off']) / times * 1e6:+.1f} µs"
         )
     server.kill()
 

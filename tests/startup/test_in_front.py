@@ -30,7 +30,8 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
     (tmp_path / "sample_next.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(hooks, "CLIENTS", frozenset(["sample_client"]))
-    monkeypatch.setattr(hooks, "DOORS", frozenset())
+    for others in ("DOORS", "SDKS", "CREDENTIALS"):  # which other tests may have imported
+        monkeypatch.setattr(hooks, others, frozenset())
     monkeypatch.setattr(hooks, "_finder", None)
     kept = [finder for finder in sys.meta_path if type(finder).__module__ != "cachy.hooks"]
     monkeypatch.setattr(sys, "meta_path", kept)
