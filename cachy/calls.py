@@ -183,9 +183,9 @@ class Verifier:
         tally.count("drifted")
         shown = "; ".join(differences[:5])
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
-        path = self._request.split().path
+        url = self._engine.shown_url(self._request, self._claim)
         say_once(
-            f"recording {self._wanted.key[:8]} ({self._request.method} {path}) has drifted: {shown}{more}"
+            f"recording {self._wanted.key[:8]} ({self._request.method} {url}) has drifted: {shown}{more}"
         )
 
 

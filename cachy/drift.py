@@ -92,7 +92,8 @@ def _shape(documents: list[Any]) -> Shape:
 def _facts(documents: list[Any]) -> Shape:
     found: Shape = {}
     for path, value in _walk(documents):
-        if isinstance(value, str) and path.rpartition(".")[2] in _FACTS:
+        # A name with a slash is that of a thing (`files/abc`), and new each time; a tool's has none.
+        if isinstance(value, str) and path.rpartition(".")[2] in _FACTS and "/" not in value:
             found.setdefault(path, set()).add(value[:60])
     return found
 

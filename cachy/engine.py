@@ -224,9 +224,8 @@ class Engine:
         if seconds is None or line is None or age(recorded_at(line), _utc()) <= seconds:
             return False
         if self.settings.mode == "replay":
-            say_once(
-                f"replayed answers are older than their ttl ({claim.host}{path}); CACHY=record renews them"
-            )
+            url = self.shown_url(request, claim)
+            say_once(f"replayed answers are older than their ttl ({url}); CACHY=record renews them")
         return True
 
     def _turned(self, wanted: Canonical, request: Request, claim: Claim) -> tuple[Canonical, tuple[str, int]]:

@@ -92,6 +92,8 @@ def _plain(name: str, value: Any) -> Any:
     """A value as JSON has it, without the password of a URL."""
     if name == "store" and "://" in value:
         return terminal.place(value)
+    if name == "pace":
+        return {0.0: "instant", 1.0: "recorded"}.get(value, value)
     if name in ("hosts", "ttl"):
         return [item for item in as_text(value).split(",") if item]
     return (

@@ -26,6 +26,7 @@ def drift(before: Any, after: Any) -> list[str]:
         ({"a": [1, 2, 3]}, {"a": [4]}),
         ({"a": [{"type": "text", "text": "x"}]}, {"a": [{"type": "text", "text": "y"}, {"type": "text", "text": ""}]}),
         ({"model": "m", "text": "x"}, {"text": "y", "model": "m"}),
+        ({"file": {"name": "files/abc"}}, {"file": {"name": "files/xyz"}}),
     ],
 )  # fmt: skip
 def test_no_drift(before: Any, after: Any) -> None:
