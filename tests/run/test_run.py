@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipapp
 import zipfile
 from pathlib import Path
@@ -278,7 +279,9 @@ def test_multiprocessing_workers_are_reached(
         "    for worker in [context.Process(target=work, args=(n,)) for n in range(2)]:\n"
         "        worker.start(); worker.join(); assert worker.exitcode == 0\n"
     )
-    done = run(bare_python, "main.py")
+    # A short name: forkserver makes a socket in there, whose path has room for 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="c") as short:
+        done = run(bare_python, "main.py", TMPDIR=short)
     assert (done.returncode, done.stderr[: len(summary(2, 2))]) == (0, summary(2, 2))
 
 
