@@ -8,7 +8,7 @@ order things were activated, and for each client by itself.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 _RIVALS = {
@@ -23,10 +23,10 @@ _NAMES = tuple(_RIVALS)
 _LINKS = ("__wrapped__", "__cachy_original__", "side_effect")  # what a wrapper or a mock hands the call on to
 
 
-def in_charge(*methods: Any) -> str:
+def in_charge(methods: Iterable[Any]) -> str:
     """The name of the mock or recorder that one of these methods (or classes) belongs to, at any depth, or "".
 
-    Costs nothing to speak of while none of their packages is imported.
+    Costs nothing to speak of while none of their packages is imported; `methods` is not looked at then.
     """
     if sys.modules.keys().isdisjoint(_NAMES):
         return ""

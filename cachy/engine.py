@@ -148,7 +148,7 @@ class Engine:
                     # Whoever led before us has landed since we looked.
                     self.flights.land(wanted.key, flight)
                     return self._ask(request, claim, alone)
-            if action is Action.REPLAY and recorded is not None:
+            if action is Action.REPLAY and recorded is not None and (upload or "upload" in request.url):
                 recorded = self.uploads.noted(upload, request, wanted, recorded, live=False)
             if self._watch:
                 outcome = {Action.REPLAY: "hit", Action.REFUSE: "missed"}.get(action, "recorded")

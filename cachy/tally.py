@@ -114,7 +114,8 @@ def count(outcome: Outcome, *, ms: int = 0, reason: str = "") -> None:
         reason = " ".join(reason.split())[:120]
     with _lock:
         _counter.add(outcome, ms, reason)
-        _register()
+        if not _will_tell:
+            _register()
     if _run_dir is not None:
         _report(_run_dir, outcome, ms, reason)
 
@@ -124,16 +125,16 @@ def before_telling(function: Callable[[], None]) -> None:
     global _before_telling
     with _lock:
         _before_telling = function
-        _register()
+        if not _will_tell:
+            _register()
 
 
 def _register() -> None:
     global _will_tell
-    if not _will_tell:
-        _will_tell = True
-        # A forked child may hold its parent's registration or may have lost it: exactly one, either way.
-        atexit.unregister(_tell)
-        atexit.register(_tell)
+    _will_tell = True
+    # A forked child may hold its parent's registration or may have lost it: exactly one, either way.
+    atexit.unregister(_tell)
+    atexit.register(_tell)
 
 
 def stats() -> Stats:

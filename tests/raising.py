@@ -9,3 +9,10 @@ import cachy
 
 def miss(words: str, facts: dict[str, Any]) -> None:
     raise cachy.Miss(words, **facts)
+
+
+def call_without_a_recording(store: str) -> None:
+    import httpx
+
+    with cachy.using("replay", store=store, hosts=["127.0.0.1:*"], summary=False):
+        httpx.get("http://127.0.0.1:9/")

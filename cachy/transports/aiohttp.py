@@ -53,7 +53,7 @@ def _connecting(original: Any, kit: Kit) -> Any:
         if session is None or claim is None:
             return await original(self, req, *args, **kwargs)
         # Mocks and recorders sit where a session makes its requests, which is above us.
-        if rival := in_charge(kit.module.ClientSession._request):
+        if rival := in_charge((kit.module.ClientSession._request,)):
             with sessions.left_to(rival, session):
                 return await original(self, req, *args, **kwargs)
         timeout = kwargs.get("timeout")

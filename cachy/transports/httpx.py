@@ -190,7 +190,7 @@ def _send(
     claim = claim or _claim_for(session, request.url)
     if claim is None:
         return live(request)
-    if rival := in_charge(*kit.below(live)):
+    if rival := in_charge(kit.below(live)):
         with sessions.left_to(rival, session):
             return live(request)
     body = kit.body_at_hand(request)
@@ -248,7 +248,7 @@ async def _send_async(
     claim = claim or _claim_for(session, request.url)
     if claim is None:
         return await live(request)
-    if rival := in_charge(*kit.below(live)):
+    if rival := in_charge(kit.below(live)):
         with sessions.left_to(rival, session):
             return await live(request)
     body = kit.body_at_hand(request)

@@ -101,7 +101,7 @@ def _opening(original: Any, kit: _Kit) -> Any:
         claim = None if session is None else _claim_for(session, self, url)
         if session is None or claim is None:
             return original.__get__(self, type(self))(method, url, body, headers, *args, **options)
-        if rival := in_charge(self.urlopen, self._get_conn, self._make_request, self.ConnectionCls):
+        if rival := in_charge((self.urlopen, self._get_conn, self._make_request, self.ConnectionCls)):
             with sessions.left_to(rival, session):
                 return original.__get__(self, type(self))(method, url, body, headers, *args, **options)
         encoding = "latin-1" if kit.is_old and not options.get("chunked") else "utf-8"

@@ -71,6 +71,6 @@ def test_a_miss_tells_what_to_do_without_the_key(run: Run, provider: Provider) -
     assert done.stdout == ""
     assert "cachy.Miss: nothing like it is recorded" in done.stderr
     assert "ask_openai.py:7" in done.stderr
-    assert "to record it, run once with CACHY=auto" in done.stderr
+    assert "to record it: CACHY=auto " in done.stderr
     assert KEY not in done.stderr
     assert provider.calls == []

@@ -37,7 +37,7 @@ def test_recordings_are_for_both_generations(recorded: Record, sdk: str, by: str
             assert done.answers[f"{flavour}:{question}"] == live
 
 
-@pytest.mark.parametrize(("sdk", "told"), [("anthropic", "headers.anthropic-version"), ("google", "path")])
+@pytest.mark.parametrize(("sdk", "told"), [("anthropic", "header.anthropic-version"), ("google", "path")])
 def test_another_version_of_the_api_is_another_request(recorded: Record, sdk: str, told: str) -> None:
     """By default the newest Anthropic and Google SDKs ask for a newer API, whose answers differ: a miss says so."""
     done = recorded(sdk, "previous").again("newest", "sync:1", pinned=False, CACHY="replay")

@@ -110,23 +110,15 @@ def test_pytest_xdist_shows_it(tmp_path: Path) -> None:
     assert "1 failed, 1 passed" in done.stdout
 
 
-def miss_in_pool(store: str) -> None:
-    """What a worker does: a call in replay mode that has no recording."""
-    import httpx
-
-    with cachy.using("replay", store=store, hosts=["127.0.0.1:*"], summary=False):
-        httpx.get("http://127.0.0.1:9/")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["processes", "threads"])
 def test_it_comes_out_of_a_pool(kind: str, tmp_path: Path) -> None:
     """`Pool.map` and `ThreadPool.map` end with it; a plain BaseException would let them wait for ever."""
     make = multiprocessing.get_context("spawn").Pool if kind == "processes" else ThreadPool
     with make(1) as pool, pytest.raises(cachy.Miss, match="nothing like it is recorded") as missed:
-        pool.map_async(miss_in_pool, [str(tmp_path / "calls.jsonl")]).get(timeout=60)
+        pool.map_async(raising.call_without_a_recording, [str(tmp_path / "calls.jsonl")]).get(timeout=60)
     assert isinstance(missed.value, Exception)
     assert missed.value.url == "http://127.0.0.1:9/"
     with pytest.raises(cachy.Miss) as missed:
-        miss_in_pool(str(tmp_path / "calls.jsonl"))
+        raising.call_without_a_recording(str(tmp_path / "calls.jsonl"))
     assert not isinstance(missed.value, Exception)
