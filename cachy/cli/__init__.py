@@ -57,4 +57,13 @@ def main(argv: list[str] | None = None) -> int:
 
     module = import_module(f".{_VERBS[verb][0]}", __name__)
     run = module.main if _VERBS[verb][0] == verb else getattr(module, verb)
-    return int(run(arguments[1:]))
+    try:
+        status = int(run(arguments[1:]))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever reads has seen enough (`cachy config | head`). Python would complain at exit that it cannot flush.
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -317,3 +319,15 @@ def test_every_verb_explains_itself(capsys: Capture, verb: str) -> None:
     with pytest.raises(SystemExit) as left:
         main([verb, "--no-such-option"])
     assert left.value.code == 2
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """`cachy config | head -1` ends quietly, as other commands do."""
+    read, write = os.pipe()
+    os.close(read)  # whoever was to read is gone before the first line
+    try:
+        words = [sys.executable, "-m", "cachy", "config"]
+        done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
