@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Any
 from urllib.parse import SplitResult, urlsplit
 
 # A body above this many bytes is kept on disk, so that an upload of any size needs constant memory.
@@ -92,7 +92,9 @@ class BodyWriter:
         return self._body
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True, unsafe_hash=True
+)  # never changed, but not frozen: that makes one at four times the cost
 class Request:
     """One HTTP request: method in capitals, full URL, headers with lower-case names, body."""
 
@@ -100,6 +102,8 @@ class Request:
     url: str
     headers: Headers = ()
     body: Body = field(default_factory=Body)
+    known: tuple[object, str, Any] | None = field(default=None, init=False, compare=False, repr=False)
+    """What `cachy.keys` remembers of it; not of its copies (`dataclasses.replace`)."""
 
     def split(self) -> SplitResult:
         """The URL in its parts."""

@@ -113,13 +113,19 @@ def canonical(request: Request, claim: Claim, rules: Rules | None = None) -> Can
     """The canonical form of `request`, its body not redacted yet (see `Canonical.redacted`); keys in headers and
     query never enter. Without `rules` those of the provider alone hold."""
     rules = rules or rules_for(claim.provider)
+    known = request.known
+    if known is not None and known[0] is rules and known[1] == claim.host:
+        remembered: Canonical = known[2]
+        return remembered
     headers = _headers(request, rules)
     line = (request.method, claim.host, request.url)
     body = request.body
     content_type = request.header("content-type")
     if body.data is None or body.size > _REMEMBERED:
         return _canonical(*line, headers, content_type, body, rules)
-    return _canonical_again(*line, headers, content_type, body.data, rules)
+    found = _canonical_again(*line, headers, content_type, body.data, rules)
+    request.known = rules, claim.host, found
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -125,8 +125,17 @@ class Place:
     listed: bool
     """Whether the user named the host, so that any path of it counts."""
     claims: dict[str, Claim]
+    whole: Claim | None
+    """The claim on every path of the host, where they are all of one provider."""
+
+    @classmethod
+    def of(cls, host: str, providers: tuple[Provider, ...], listed: bool) -> Place:
+        alone = len(providers) == 1 and not providers[0].paths
+        return cls(host, providers, listed, {}, Claim(providers[0], host) if alone else None)
 
     def claim(self, path: str) -> Claim | None:
+        if self.whole is not None:
+            return self.whole
         provider = self._provider(path)
         if provider is None:
             return None
@@ -138,7 +147,7 @@ class Place:
     def _provider(self, path: str) -> Provider | None:
         if len(self.providers) == 1:
             only = self.providers[0]
-            if not only.paths or path.startswith(only.paths):
+            if path.startswith(only.paths):
                 return only
             return plain.PLAIN if self.listed else None
         shape = shape_of(path)
@@ -215,11 +224,11 @@ class Registry:
                     _tell_unknown(rule.provider)
                 # A host that a rule gives to a provider is all its own.
                 found = (replace(named, paths=()),) if named else _serving(host, number)
-                return Place(name.lower(), found, True, {})
+                return Place.of(name.lower(), found, True)
         found = _serving(host, number)
         if self._only is None and not found:
             return None
-        return Place(name, found, self._only is not None, {})
+        return Place.of(name, found, self._only is not None)
 
 
 def _serving(host: str, port: int) -> tuple[Provider, ...]:

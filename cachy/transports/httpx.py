@@ -8,7 +8,6 @@ that private method be gone one day, the transport classes themselves are patche
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from .. import session as sessions
 from ..aside import in_charge
 from ..engine import Replay, Wait
 from ..errors import Miss, fit_for_here
-from ..exchange import Body, BodyWriter, Request, Response
+from ..exchange import Body, BodyWriter, Response
 from ..flights import LONGEST
 from ..notices import in_brief
 from ..session import Session
@@ -63,18 +62,20 @@ def unpatch(module: ModuleType) -> None:
 
 
 def _claim_for(session: Session, url: Any) -> Claim | None:
-    return session.registry.claim(url.scheme, url.host, url.port, url.path)
+    # A client makes the path anew each time it is asked for; mostly the host alone tells.
+    place = session.registry.place(url.scheme, url.host, url.port)
+    return None if place is None else place.whole or place.claim(url.path)
 
 
 def _choosing(original: Any, kit: Kit, wrapper: type[Transport] | type[AsyncTransport]) -> Any:
     def _transport_for_url(self: Any, url: Any) -> Any:
-        inner = original.__get__(self, type(self))(url)
+        inner = original(self, url)
         session = sessions.current()
         if session is None:
             return inner
         try:
             claim = None if isinstance(inner, kit.left_alone) else _claim_for(session, url)
-            return inner if claim is None else wrapper(inner, _kit=kit, _session=session, _claim=claim)
+            return inner if claim is None else wrapper(inner, kit, session, claim)
         except Exception as problem:
             if session.engine.settings.mode == "replay":
                 # Going on would mean a live call, which replay mode promises never to make.
@@ -114,7 +115,6 @@ class Transport:
     def __init__(
         self,
         inner: Any,
-        *,
         _kit: Kit | None = None,
         _session: Session | None = None,
         _claim: Claim | None = None,
@@ -151,7 +151,6 @@ class AsyncTransport:
     def __init__(
         self,
         inner: Any,
-        *,
         _kit: Kit | None = None,
         _session: Session | None = None,
         _claim: Claim | None = None,
@@ -193,11 +192,11 @@ def _send(
     if rival := in_charge(kit.below(live)):
         with sessions.left_to(rival, session):
             return live(request)
-    body = kit.body_at_hand(request)
-    if body is None:
+    asked = kit.asked(request)
+    if asked is None:
         body = Body.gather(request.stream)
         request.stream = kit.body_stream(body)
-    asked = _neutral(request, body)
+        asked = kit.neutral(request, body)
     verdict = session.engine.ask(asked, claim)
     until = now() + _patience(request) if isinstance(verdict, Wait) else 0.0
     while isinstance(verdict, Wait):
@@ -251,14 +250,14 @@ async def _send_async(
     if rival := in_charge(kit.below(live)):
         with sessions.left_to(rival, session):
             return await live(request)
-    body = kit.body_at_hand(request)
-    if body is None:
+    asked = kit.asked(request)
+    if asked is None:
         writer = BodyWriter()
         async for chunk in request.stream:
             writer.write(chunk)
         body = writer.body()
         request.stream = kit.body_stream(body)
-    asked = _neutral(request, body)
+        asked = kit.neutral(request, body)
     verdict = session.engine.ask(asked, claim)
     until = now() + _patience(request) if isinstance(verdict, Wait) else 0.0
     while isinstance(verdict, Wait):
@@ -308,17 +307,3 @@ def _patience(request: Any) -> float:
     """The seconds to wait for the answer of somebody else's call: as long as for one's own."""
     seconds = (request.extensions.get("timeout") or {}).get("read")
     return LONGEST if seconds is None else float(seconds)
-
-
-def _neutral(request: Any, body: Body) -> Request:
-    url, target = str(request.url), request.extensions.get("target")
-    if target is not None:  # what goes into the request line in the place of the URL's path
-        path = target if isinstance(target, str) else target.decode("latin-1")
-        url = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}/{path.lstrip('/')}"
-    return Request(request.method, url, tuple(map(_header, request.headers.raw)), body)
-
-
-@lru_cache(maxsize=256)
-def _header(raw: tuple[bytes, bytes]) -> tuple[str, str]:
-    # A client sends nearly the same headers with every request.
-    return raw[0].lower().decode("latin-1"), raw[1].decode("latin-1")

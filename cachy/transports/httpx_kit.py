@@ -18,6 +18,9 @@ from ..streaming import Incomplete
 from .headers import raw_header
 from .streams import AsyncTeeStream, ReplayStream, TeeStream
 
+_Raw = tuple[tuple[bytes, bytes], ...]
+
+_REMEMBERED = 16 * 1024  # bytes of a body up to which its request is remembered
 _LEFT_ALONE = ("MockTransport", "ASGITransport", "WSGITransport")
 
 
@@ -44,12 +47,19 @@ class Kit:
         yield getattr(pool, "handle_async_request", None) or getattr(pool, "handle_request", None)
 
     @staticmethod
-    def body_at_hand(request: Any) -> Body | None:
-        """The body when it lies in memory already, None when it has to be read from a stream."""
+    def asked(request: Any) -> Request | None:
+        """The neutral request; None when its body has to be read from a stream first."""
         try:
-            return Body(request.content)
+            content = request.content
         except Exception:  # noqa: BLE001 - RequestNotRead: it is httpx's own class, of either module
             return None
+        new = _neutral if len(content) > _REMEMBERED else _neutral_again
+        return new(request.method, _url(request), tuple(request.headers.raw), content)
+
+    @staticmethod
+    def neutral(request: Any, body: Body) -> Request:
+        """The neutral request with a body that was read from its stream."""
+        return Request(request.method, _url(request), _headers(request.headers.raw), body)
 
     def request(self, neutral: Request, like: Any) -> Any:
         """A request of the module's own, with the timeouts and the like of another one."""
@@ -117,6 +127,33 @@ class Kit:
                 yield index, decoded
         except self.module.DecodingError as problem:
             raise Incomplete(str(problem)) if over else problem from None
+
+
+def _url(request: Any) -> str:
+    target = request.extensions.get("target")
+    if target is None:
+        return str(request.url)
+    # What goes into the request line in the place of the URL's path.
+    path = target if isinstance(target, str) else target.decode("latin-1")
+    return f"{request.url.scheme}://{request.url.netloc.decode('ascii')}/{path.lstrip('/')}"
+
+
+def _neutral(method: str, url: str, headers: _Raw, content: bytes) -> Request:
+    return Request(method, url, _headers(headers), Body(content))
+
+
+# Test suites, notebooks and loops ask the same again and again; the very same object brings its canonical form along.
+_neutral_again = lru_cache(maxsize=256)(_neutral)
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
+    return tuple(map(_header, raw))
+
+
+@lru_cache(maxsize=256)
+def _header(raw: tuple[bytes, bytes]) -> tuple[str, str]:
+    # A client sends nearly the same headers with every request.
+    return raw[0].lower().decode("latin-1"), raw[1].decode("latin-1")
 
 
 @lru_cache(maxsize=64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -288,3 +289,12 @@ def test_a_key_in_the_query_of_an_unknown_host_may_be_a_name() -> None:
         assert long not in made("plain", f"{name}={long}").text
         assert made("openai", f"{name}=a").key == made("openai", f"{name}=b").key == made("openai", "").key
     assert made("plain", "api_key=a").key == made("plain", "api_key=b").key
+
+
+def test_what_is_remembered_of_a_request_is_not_taken_for_its_copy() -> None:
+    one, place = request({"a": 1}), claim()
+    first = keys.canonical(one, place)
+    assert keys.canonical(one, place) is first
+    copy = dataclasses.replace(one, body=Body(b'{"a":2}'))
+    assert keys.canonical(copy, place).key != first.key
+    assert keys.canonical(one, claim("other.example")).key != first.key
