@@ -1,8 +1,9 @@
 """How long a person waits for a miss: `python bench/miss.py [--quick]`.
 
 From the call to `cachy.Miss`, through httpx, with so many recordings of the same endpoint in the store: the first
-call of a process, which also reads the store, and the median of the later ones. `hit` is the first call when it is
-recorded: what reading the store costs by itself.
+call of a process, once as on a fresh clone, where the store is read (`cold`), once with the index that an earlier
+process left, and the median of the later ones. `hit` is the first call when it is recorded: what opening the store
+costs by itself.
 """
 
 from __future__ import annotations
@@ -83,29 +84,35 @@ def main() -> None:
         store, count, asked = options.worker
         print(json.dumps(measure(Path(store), int(count), asked)))
         return
-    print("| recordings | first call, hit | first call, miss | later misses | |\n|---|---|---|---|---|")
+    print(
+        "| recordings | hit, cold | hit | miss, cold | miss | later misses | |\n|---|---|---|---|---|---|---|"
+    )
     for count in SIZES[:2] if options.quick else SIZES:
         with tempfile.TemporaryDirectory() as folder:
             store = Path(folder) / "cachy.jsonl"
             fill(store, count)
-            hit = worker(store, count, "hit", options.repeat)
-            miss = worker(store, count, "miss", options.repeat)
+            cold_hit = worker(store, count, "hit", options.repeat, None)
+            cold_miss = worker(store, count, "miss", options.repeat, None)
+            caches = Path(folder) / "caches"
+            worker(store, count, "hit", 1, caches)  # leaves the index
+            hit = worker(store, count, "hit", options.repeat, caches)
+            miss = worker(store, count, "miss", options.repeat, caches)
             searched = [line.strip() for line in miss["words"].splitlines() if "searched" in line]
             cells = (
-                f"{hit['first']:.0f} ms",
-                f"{miss['first']:.0f} ms",
+                *(f"{run['first']:.0f} ms" for run in (cold_hit, hit, cold_miss, miss)),
                 f"{miss['later']:.0f} ms",
                 *(searched or [""]),
             )
             print(f"| {count:,} | {' | '.join(cells)} |", flush=True)
 
 
-def worker(store: Path, count: int, asked: str, repeat: int) -> dict[str, Any]:
-    """The median of several processes."""
+def worker(store: Path, count: int, asked: str, repeat: int, caches: Path | None) -> dict[str, Any]:
+    """The median of several processes, with the user's `caches` there, or each with none."""
     found = []
-    for _ in range(repeat):
+    for turn in range(repeat):
         command = [sys.executable, __file__, "--worker", str(store), str(count), asked]
         env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        env["XDG_CACHE_HOME"] = str(caches or store.with_name(f"none-{asked}-{turn}"))
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
         found.append(json.loads(done.stdout))
     medians = {name: statistics.median(run[name] for run in found) for name in ("first", "later")}

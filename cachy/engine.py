@@ -21,7 +21,7 @@ from .notices import in_brief, say_once
 from .policy import Action, Found, age, decide, time_to_live
 from .recording import recorded_at, response_of
 from .stores import StoreError
-from .streaming import undisturbed
+from .streaming import now, undisturbed
 from .uploads import Upload, Uploads
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class Engine:
         self._counts_turns = settings.repeats != "same"
         self._watch = watch
         self._inspected = False
+        self.waited = 0.0
+        """Seconds that the first look-up took, until a miss has told of it: it may have read a large file."""
         self.secret_names = frozenset(name.lower() for name in settings.redact)
         """What the settings add to the names of secrets, in lower case."""
         self.kept_headers = frozenset(name.lower() for name in settings.keep_headers)
@@ -204,9 +206,11 @@ class Engine:
 
     def recorded(self, key: str) -> Response | None:
         """The answer that is recorded under `key`, whole or partial, or None. Raises StoreError."""
+        began = 0.0 if self._inspected else now()
         line = self.store.get(key)
         if not self._inspected:
             self._inspected = True
+            self.waited = now() - began
             if problems := self.store.problems:
                 say_once(problems)
         if line is None:

@@ -20,6 +20,14 @@ def misses_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def index_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the indexes of a test's large stores lie."""
+    folder = tmp_path / "cache" / "index"
+    monkeypatch.setattr("cachy.stores.index.folder", lambda: str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what a build needs, so that no build writes into the tree."""

@@ -42,7 +42,8 @@ def explain(
     found = Nearest()
     if wanted:
         try:
-            found = search(engine.store, asked)
+            found = search(engine.store, asked, engine.waited)
+            engine.waited = 0.0
         except Exception as trouble:  # noqa: BLE001 - a damaged store must not hide the miss behind another error
             problem = problem or in_brief(trouble)
     differing = changes(found.request, asked) if found.key else []

@@ -44,10 +44,11 @@ class Nearest:
         """Whether the time was over before all had been seen."""
 
 
-def search(store: Store, asked: dict[str, Any]) -> Nearest:
-    """The recording nearest to a canonical request. Raises what the store raises."""
+def search(store: Store, asked: dict[str, Any], waited: float = 0.0) -> Nearest:
+    """The recording nearest to a canonical request; `waited`: the seconds that the store took to open, which the
+    person has waited already. Raises what the store raises."""
     found = Nearest()
-    until = _clock() + BUDGET
+    until = _clock() + max(BUDGET / 2, BUDGET - waited)
     wanted = _Wanted(asked)
     lines = reversed(store)
     sample = list(islice(lines, _SAMPLE))

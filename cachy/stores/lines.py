@@ -8,7 +8,8 @@ wins, as it did there. Everything else is skipped: blank lines, conflict markers
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ..legacy import LINE
 
@@ -25,6 +26,10 @@ Placed = tuple[bytes, tuple[int, int]]
 """A key, and the offset and the length of its line."""
 
 
+class Lost(Exception):
+    """The index in its side file (see `cachy.stores.index`) cannot be asked any more; the file of recordings can."""
+
+
 def tombstone(key: bytes) -> bytes:
     """The line that forgets `key`, without a newline."""
     return HEAD + key + b'","v":1,"deleted":true}'
@@ -36,7 +41,7 @@ def cut(data: bytes, start: int, length: int, key: bytes) -> bytes | None:
     return line if len(line) == length and key in line[:64] and not behind.strip() else None
 
 
-def runs(places: list[Placed]) -> Iterator[tuple[int, int, list[Placed]]]:
+def runs(places: Iterable[Placed]) -> Iterator[tuple[int, int, list[Placed]]]:
     """Neighbours in the file, to be read at once: from where to where, and their places in the given order."""
     run: list[Placed] = []
     start = stop = 0
@@ -60,7 +65,11 @@ class Lines:
 
     def __init__(self) -> None:
         self.places: dict[bytes, tuple[int, int]] = {}
-        """key: (offset, length), the newline not counted; in the order of the file"""
+        """key: (offset, length), the newline not counted; in the order of the file, from `start` on"""
+        self.start = 0
+        """Up to where the side file has the places, if there is one."""
+        self.gone: set[bytes] = set()
+        """Keys that were forgotten behind `start`."""
         self.providers: set[str] = set()
         """Names of the providers of recordings of ours, those that were deleted or replaced among them."""
         self._provider = b" "  # as the last line named it
@@ -79,6 +88,25 @@ class Lines:
         self.foreign = False
         """Whether there is something, and nothing of it looks like a recording, not even a broken one."""
         self._known = False
+
+    def facts(self) -> dict[str, Any]:
+        """What is to be known, beside the places and where they end, to go on later."""
+        return {"providers": sorted(self.providers), "bad": self.bad, "first_bad": self.first_bad}
+
+    def resume(self, end: int, mark: bytes, facts: dict[str, Any]) -> None:
+        """Go on at `end` of a file whose places are known so far; pycachy's recordings are none of them."""
+        self.start = self.end = end
+        self.mark = mark
+        self.providers = set(facts["providers"])
+        self.bad, self.first_bad = facts["bad"], facts["first_bad"]
+        self._known = True
+
+    def forget_places(self) -> None:
+        """They are written down up to `end`."""
+        self.places = {key: place for key, place in self.places.items() if place[0] >= self.end}
+        self.gone = set()
+        self.start = self.end
+        self._known = True
 
     def feed(self, data: bytes, last: bool) -> int:
         """Take the whole lines in `data`, which starts at `end`; how many bytes they are.
@@ -127,6 +155,8 @@ class Lines:
             if line == tombstone(key):
                 self.pycachy -= old and key in self.places
                 self.places.pop(key, None)
+                if self.start:
+                    self.gone.add(key)
                 return
             if old and line.endswith((b"}", b'"', b"]")):
                 self.pycachy += key not in self.places

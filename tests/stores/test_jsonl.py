@@ -21,7 +21,7 @@ from stores.contract import KEYS, A, B, C, StoreContract, line_of
 
 import cachy
 from cachy.recording import response_of
-from cachy.stores import StoreError, jsonl, lines, locking, open_store
+from cachy.stores import StoreError, index, indexed, jsonl, lines, locking, open_store
 from cachy.stores.jsonl import JsonlStore
 
 ROOT = str(Path(cachy.__file__).parent.parent)
@@ -43,14 +43,30 @@ def store(path: Path) -> Iterator[JsonlStore]:
     store.close()
 
 
+@pytest.fixture(autouse=True, params=["in memory", "side file"])
+def side_file(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path | None:
+    """Every test runs twice: the second time all files are large enough for an index in a file of its own, in here."""
+    if request.param == "in memory":
+        return None
+    folder = tmp_path_factory.mktemp("side")
+    monkeypatch.setattr(index, "folder", lambda: str(folder))
+    monkeypatch.setattr(indexed, "_SCANNED", 1)
+    monkeypatch.setattr(indexed, "_IN_MEMORY", 1)
+    return folder
+
+
 def child(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
     """A process of its own that runs `code` with this cachy, its pipes open."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("CACHY", "PYTHON"))}
     env["CACHY"] = "0"
     prelude = (
         f"import sys; sys.path[:0] = {[ROOT, str(Path(ROOT) / 'tests'), str(Path(__file__).parents[1])]!r}\n"
-        "from cachy.stores import StoreError\n"
+        "from cachy.stores import StoreError, index, indexed\n"
         "from cachy.stores.jsonl import JsonlStore\n"
+        f"index.folder = lambda: {index.folder()!r}\n"
+        f"indexed._SCANNED, indexed._IN_MEMORY = {indexed._SCANNED}, {indexed._IN_MEMORY}\n"
     )
     pipe = subprocess.PIPE
     return subprocess.Popen(
@@ -77,7 +93,7 @@ class TestContract(StoreContract):
     def reopen(
         self, request: pytest.FixtureRequest, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[Callable[[], JsonlStore]]:
-        monkeypatch.setattr(jsonl, "_HOLD", request.param)
+        monkeypatch.setattr(indexed, "_HOLD", request.param)
         opened: list[JsonlStore] = []
 
         def reopen() -> JsonlStore:
@@ -255,7 +271,7 @@ def test_blocks_of_any_size_give_the_same_index(
     """Lines across the border of a block, and lines longer than it, are found all the same."""
     found = [line_of(key, "x" * (77 * number)) for number, key in enumerate(KEYS)]
     path.write_bytes(b"\n".join([found[0], b"", b"=======", OLD_LINE, *found[1:], b""]))
-    monkeypatch.setattr(jsonl, "_BLOCK", block)
+    monkeypatch.setattr(indexed, "BLOCK", block)
     store = JsonlStore(path)
     assert [line for _, line in store] == [found[0], OLD_LINE, *found[1:]]
     assert "1 line is skipped, the first is line 3" in (store.problems or "")

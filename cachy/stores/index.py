@@ -1,0 +1,245 @@
+"""The index of a large JSONL file, kept in an SQLite file in the user's cache directory.
+
+It saves reading the file from its start, and keeping the places of all its keys in memory. It is never needed: when
+it is missing, damaged, not writable, or says anything else than the file, the file is read, and an index made anew.
+It may be deleted at any time. Nothing but keys and places is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
+from typing import Any
+
+from .. import trust
+from .indexed import LOCK, Facts
+from .lines import Lines, Lost, Placed
+
+Read = Callable[[int, int], bytes]
+"""Reads so many bytes of the indexed file, from an offset."""
+
+_VERSION = 1
+_PAGE = 512  # rows taken at a time by whoever wants all
+_SAMPLES = 16  # places of the file that have to look as they did
+_SAMPLE = 64  # bytes looked at in each
+_UNUSED = 90 * 86400  # seconds after which the index of a file that nobody asks for is deleted
+_SCHEMA = """
+CREATE TABLE place (offset INTEGER PRIMARY KEY, length INTEGER NOT NULL, key BLOB NOT NULL UNIQUE);
+CREATE TABLE facts (id INTEGER PRIMARY KEY, json TEXT NOT NULL);
+"""
+
+_abandoned: list[sqlite3.Connection] = []
+"""Connections that a fork left in this child: closing them would meddle with the parent's."""
+
+
+def folder() -> str | None:
+    """Where the indexes lie, or None when the user has no home."""
+    cache = trust.user_folder("cache")
+    return cache and os.path.join(cache, "index")
+
+
+def path_of(store: str) -> str | None:
+    """The index file of the store at an absolute path, or None when there is no place for one."""
+    where = folder()
+    return where and os.path.join(where, blake2b(os.fsencode(store), digest_size=16).hexdigest() + ".sqlite")
+
+
+def find(store: str, now: Facts, read: Read) -> tuple[Index, Lines] | None:
+    """The index that fits the file at `store` as it is `now`, and where reading goes on; or None. Never raises."""
+    path = path_of(store)
+    if path is None or not os.path.exists(path):
+        return None
+    try:
+        index = Index(path, store)
+        if index.fits(now, read):
+            return index, index.lines()
+        index.close()
+    except Exception:  # noqa: BLE001 - whatever somebody else left there, the file itself tells all
+        pass
+    return None
+
+
+def create(store: str) -> Index | None:
+    """A new and empty index in the place of whatever there is, or None when that is impossible. Never raises."""
+    path = path_of(store)
+    if path is None:
+        return None
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        _tidy(os.path.dirname(path))
+        # Written aside: another process may be asking the former one.
+        aside = f"{path}.{os.getpid()}"
+        with suppress(FileNotFoundError):
+            os.unlink(aside)
+        os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        connection = sqlite3.connect(aside, isolation_level=None)
+        try:
+            connection.executescript(_SCHEMA)
+        finally:
+            connection.close()
+        os.replace(aside, path)
+        return Index(path, store)
+    except (OSError, sqlite3.Error, Lost):
+        return None
+
+
+def _tidy(where: str) -> None:
+    with suppress(OSError), os.scandir(where) as entries:
+        for entry in entries:
+            if entry.stat().st_mtime < time.time() - _UNUSED:
+                os.unlink(entry)
+
+
+class Index:
+    """An open index. What asks it raises `Lost` when it cannot tell."""
+
+    def __init__(self, path: str, store: str) -> None:
+        """Raises sqlite3.Error, and Lost when it is of another version or another file."""
+        self._path = path
+        self._store = store
+        self._pid = 0
+        self._connection = self._connected()
+        self._facts = self._read_facts()
+        if self._facts and (self._facts["version"], self._facts["store"]) != (_VERSION, store):
+            self.close()
+            raise Lost
+
+    def fits(self, now: Facts, read: Read) -> bool:
+        """Whether the file is the one that was indexed, or that one and more behind it."""
+        known = self._facts
+        if not known:
+            return False
+        if tuple(known["file"]) == now:
+            return True
+        inode, _, size, _, _ = known["file"]
+        if inode != now[0] or size >= now[2]:
+            return False
+        return bool(known["sample"] == _sample(read, known["end"]))
+
+    def lines(self) -> Lines:
+        """Where reading goes on: what is known of the lines up to the `end` of the index, their places left out."""
+        lines = Lines()
+        if self._facts:
+            lines.resume(self._facts["end"], bytes.fromhex(self._facts["mark"]), self._facts["lines"])
+        return lines
+
+    @property
+    def count(self) -> int:
+        """How many keys it has."""
+        return int(self._facts.get("count", 0))
+
+    def get(self, key: bytes) -> tuple[int, int] | None:
+        """The offset and the length of the line of `key` (32 hex digits)."""
+        with self._asked() as connection:
+            row = connection.execute(
+                "SELECT offset, length FROM place WHERE key = ?", (_raw(key),)
+            ).fetchone()
+        return row and (row[0], row[1])
+
+    def walk(self, newest_first: bool) -> Iterator[Placed]:
+        """All keys and places in the order of the file, or from its end."""
+        order, beyond = ("DESC", "<") if newest_first else ("ASC", ">")
+        page = (
+            f"SELECT offset, length, key FROM place WHERE offset {beyond} ? ORDER BY offset {order} LIMIT ?"
+        )
+        at = 2**62 if newest_first else -1
+        while True:
+            with self._asked() as connection:
+                rows = connection.execute(page, (at, _PAGE)).fetchall()
+            for at, length, key in rows:
+                yield key.hex().encode(), (at, length)
+            if len(rows) < _PAGE:
+                return
+
+    def take(self, lines: Lines, file: Facts, read: Read) -> bool:
+        """Write down what `lines` holds more, and empty it; False when that is impossible, or another process was
+        quicker. Never raises."""
+        try:
+            with self._asked() as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    if self._read_facts() != self._facts:
+                        connection.execute("ROLLBACK")
+                        return False
+                    connection.executemany(
+                        "DELETE FROM place WHERE key = ?", ((_raw(key),) for key in lines.gone)
+                    )
+                    connection.executemany(
+                        "INSERT OR REPLACE INTO place VALUES (?, ?, ?)",
+                        (
+                            (offset, length, _raw(key))
+                            for key, (offset, length) in lines.places.items()
+                            if offset < lines.end
+                        ),
+                    )
+                    (count,) = connection.execute("SELECT count(*) FROM place").fetchone()
+                    facts = {
+                        "version": _VERSION,
+                        "store": self._store,
+                        "file": list(file),
+                        "end": lines.end,
+                        "mark": lines.mark.hex(),
+                        "sample": _sample(read, lines.end),
+                        "lines": lines.facts(),
+                        "count": count,
+                    }
+                    connection.execute("INSERT OR REPLACE INTO facts VALUES (1, ?)", (json.dumps(facts),))
+                    connection.execute("COMMIT")
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+        except (Lost, sqlite3.Error, OSError, UnicodeError):
+            return False
+        self._facts = facts
+        lines.forget_places()
+        return True
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._pid == os.getpid():
+            with suppress(sqlite3.Error):
+                self._connection.close()
+
+    def discard(self) -> None:
+        """Close it and delete its file: it says what is not so."""
+        self.close()
+        with suppress(OSError):
+            os.unlink(self._path)
+
+    def _connected(self) -> sqlite3.Connection:
+        self._pid = os.getpid()
+        # Guarded by our lock, see `_asked`. Nobody waits for an index: one that is busy is done without.
+        return sqlite3.connect(self._path, timeout=0.2, isolation_level=None, check_same_thread=False)
+
+    @contextmanager
+    def _asked(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with LOCK:
+                if self._pid != os.getpid():
+                    _abandoned.append(self._connection)
+                    self._connection = self._connected()
+                yield self._connection
+        except sqlite3.Error as problem:
+            raise Lost from problem
+
+    def _read_facts(self) -> dict[str, Any]:
+        row = self._connection.execute("SELECT json FROM facts WHERE id = 1").fetchone()
+        facts: dict[str, Any] = json.loads(row[0]) if row else {}
+        return facts
+
+
+def _raw(key: bytes) -> bytes:
+    return bytes.fromhex(key.decode("ascii"))
+
+
+def _sample(read: Read, end: int) -> str:
+    """What the file up to `end` is known by again: the digest of some pieces of it."""
+    state = blake2b(digest_size=16)
+    for number in range(1, _SAMPLES + 1):
+        state.update(read(_SAMPLE, max(0, end * number // _SAMPLES - _SAMPLE)))
+    return state.hexdigest()
