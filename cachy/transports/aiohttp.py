@@ -47,11 +47,14 @@ def unpatch(module: ModuleType) -> None:
 
 def _connecting(original: Any, kit: Kit) -> Any:
     @wraps(original)
-    async def connect(self: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
+    def connect(self: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
         session = sessions.current()
         claim = None if session is None else _claim(kit, session, req)
         if session is None or claim is None:
-            return await original(self, req, *args, **kwargs)
+            return original(self, req, *args, **kwargs)  # no coroutine of ours around what is none of ours
+        return answered(session, claim, self, req, *args, **kwargs)
+
+    async def answered(session: Session, claim: Claim, self: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
         # Mocks and recorders sit where a session makes its requests, which is above us.
         if rival := in_charge((kit.module.ClientSession._request,)):
             with sessions.left_to(rival, session):

@@ -100,10 +100,10 @@ def _opening(original: Any, kit: _Kit) -> Any:
         session = sessions.current()
         claim = None if session is None else _claim_for(session, self, url)
         if session is None or claim is None:
-            return original.__get__(self, type(self))(method, url, body, headers, *args, **options)
+            return original(self, method, url, body, headers, *args, **options)
         if rival := in_charge((self.urlopen, self._get_conn, self._make_request, self.ConnectionCls)):
             with sessions.left_to(rival, session):
-                return original.__get__(self, type(self))(method, url, body, headers, *args, **options)
+                return original(self, method, url, body, headers, *args, **options)
         encoding = "latin-1" if kit.is_old and not options.get("chunked") else "utf-8"
         kept, body = _read(body, encoding)
         given = wire.headers_of(self.headers if headers is None else headers)
