@@ -14,6 +14,7 @@ from .providers.base import LEFT
 from .recording import Recording
 from .stores import StoreError
 from .streaming import Decode, Tee, now, settle
+from .verdicts import current_test
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -109,7 +110,7 @@ class Recorder:
             say_once(str(problem))
             self.drop("the store could not be written")
             return
-        tally.count("recorded", ms=response.ms)
+        self._engine.count("recorded", self._request, self._claim, self._wanted, ms=response.ms)
         self._land()
 
     def _keep_partial(self, response: Response) -> None:
@@ -118,7 +119,7 @@ class Recorder:
             write(self._engine, self._request, self._claim, self._wanted, response, partial=True)
 
     def drop(self, reason: str) -> None:
-        tally.count("bypassed", reason=reason)
+        self._engine.count("bypassed", self._request, self._claim, self._wanted, reason=reason)
         if self._turn is not None:
             self._engine.turns.give_back(*self._turn)
         self._land()
@@ -174,13 +175,16 @@ class Verifier:
         self._tell(compare(self._recorded, response))
 
     def drop(self, reason: str) -> None:
-        tally.count("bypassed", reason=f"not verified: {reason}")
+        self._count("bypassed", f"not verified: {reason}")
+
+    def _count(self, outcome: tally.Outcome, reason: str = "") -> None:
+        self._engine.count(outcome, self._request, self._claim, self._wanted, reason=reason)
 
     def _tell(self, differences: list[str]) -> None:
         if not differences:
-            tally.count("verified")
+            self._count("verified")
             return
-        tally.count("drifted")
+        self._count("drifted")
         shown = "; ".join(differences[:5])
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
         url = self._engine.shown_url(self._request, self._claim)
@@ -212,5 +216,6 @@ def write(
         provider=provider.name,
         request=wanted.data(),
         response=replace(answer, echo=echo.find(answer, wanted)),
+        test=redact.mask_text(current_test()),
     )
     engine.store.put(recording.key, recording.to_line())

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import echo, placeholders, redact, repeats, tally
+from . import echo, placeholders, redact, repeats, tally, verdicts
 from .calls import Forward, Recorder, Verifier, write
 from .errors import Miss, fit_for_here
 from .exchange import Request, Response
@@ -102,7 +102,7 @@ class Engine:
             mode = self.settings.mode
             upload = self.uploads.of(request)
             if upload and (progress := upload.progress(request)):
-                return self._progress(upload, request, progress)
+                return self._progress(upload, request, claim, progress)
             # What goes on with an upload at the provider has to reach it, recorded or not.
             reads = mode != "record" and not (mode == "auto" and upload and upload.live)
             known = upload.canonical if upload else canonical
@@ -116,8 +116,9 @@ class Engine:
                     return self._pass_websocket(request, claim)
                 reason = claim.provider.skip(request)
                 if reason:
-                    tally.count("bypassed", reason=reason)
-                    return Replay(_not_sent(reason), 0.0) if mode == "replay" else Forward(None)
+                    sent = mode != "replay"
+                    self.count("bypassed", request, claim, reason=reason, live=sent)
+                    return Forward(None) if sent else Replay(_not_sent(reason), 0.0)
                 # From here on the request may be stored or shown, so its body is redacted first.
                 bare = wanted
                 wanted = wanted.redacted(self.secret_names, self.secrets_of(request, claim))
@@ -164,15 +165,19 @@ class Engine:
                 raise self._refusal(request, claim, None, reason) from problem
             say_once(f"a call went on unrecorded ({reason})")
             unusable = isinstance(problem, StoreError)
-            tally.count("bypassed", reason="the store cannot be used" if unusable else "an error of cachy")
+            why = "the store cannot be used" if unusable else "an error of cachy"
+            self.count("bypassed", request, claim, reason=why)
             return Forward(None)
         if action is Action.REPLAY and recorded is not None:
-            tally.count("hit", ms=recorded.ms)
+            if verdicts.heard():
+                self.count("hit", request, claim, wanted, ms=recorded.ms)
+            else:
+                tally.add("hit", recorded.ms)
             if found is Found.PARTIAL:
                 return Replay(recorded, self.settings.pace, self._at_end(request, claim, wanted))
             return Replay(recorded, self.settings.pace)
         if action is Action.REFUSE:
-            tally.count("missed")
+            self.count("missed", request, claim, wanted)
             miss = self._refusal(request, claim, wanted)
             if self.settings.on_miss == "respond":
                 return Replay(_error(str(miss)), 0.0)
@@ -181,17 +186,43 @@ class Engine:
         if action is Action.VERIFY and recorded is not None:
             return Forward(Verifier(self, request, claim, wanted, recorded, upload))
         if mode == "verify":
-            tally.count("bypassed", reason="not verified: it has no recording")
+            self.count("bypassed", request, claim, wanted, reason="not verified: it has no recording")
         if action is not Action.RECORD:
             return Forward(None)
         first = upload.to_send(request) if upload and upload.recorded else None
         return Forward(Recorder(self, request, claim, wanted, turn, flight, upload), first)
 
-    def _progress(self, upload: Upload, request: Request, recorded: Response) -> Replay | Forward:
+    def count(
+        self,
+        outcome: tally.Outcome,
+        request: Request,
+        claim: Claim,
+        wanted: Canonical | None = None,
+        *,
+        ms: int = 0,
+        reason: str = "",
+        live: bool | None = None,
+    ) -> None:
+        """Count one call (see `tally.count`), and say what is known of it if anybody wants to know."""
+        call = None
+        if verdicts.heard():
+            call = {
+                "provider": claim.provider.name,
+                "method": request.method,
+                "url": self.shown_url(request, claim),
+                "model": wanted.model if wanted else "",
+                "key": wanted.key if wanted else "",
+                "store": self.store.url,
+            }
+        tally.count(outcome, ms=ms, reason=reason, live=live, call=call)
+
+    def _progress(
+        self, upload: Upload, request: Request, claim: Claim, recorded: Response
+    ) -> Replay | Forward:
         if upload.live:
-            tally.count("bypassed", reason="the progress of an upload")
+            self.count("bypassed", request, claim, reason="the progress of an upload")
             return Forward(None, upload.to_send(request) if upload.recorded else None)
-        tally.count("hit")
+        self.count("hit", request, claim)
         return Replay(recorded, 0.0)
 
     def shown_url(self, request: Request, claim: Claim) -> str:
@@ -281,9 +312,9 @@ class Engine:
     def _pass_websocket(self, request: Request, claim: Claim) -> Replay | Forward:
         """A conversation in both directions has no one answer that could be recorded."""
         if self.settings.mode != "replay":
-            tally.count("bypassed", reason="a WebSocket")
+            self.count("bypassed", request, claim, reason="a WebSocket")
             return Forward(None)
-        tally.count("missed")
+        self.count("missed", request, claim)
         url = self.shown_url(request, claim)
         text = f"a WebSocket cannot be replayed (mode replay, nothing was sent)\n  {request.method} {url}"
         if self.settings.on_miss == "respond":
@@ -292,7 +323,7 @@ class Engine:
 
     def _at_end(self, request: Request, claim: Claim, wanted: Canonical) -> Callable[[], None]:
         def refuse() -> None:
-            tally.count("missed")
+            self.count("missed", request, claim, wanted)
             raise self._refusal(request, claim, wanted)
 
         return refuse

@@ -288,10 +288,10 @@ def _escaped(host: str) -> None:
 
         by = find()
         if by.is_websocket:
-            tally.count("bypassed", reason=f"a WebSocket, {by}")
+            tally.count("bypassed", reason=f"a WebSocket, {by}", call={"url": f"https://{host}"})
             text = f"a WebSocket to {host} is not recorded and cannot be replayed ({by})"
         else:
-            tally.count("escaped", reason=str(by))
+            tally.count("escaped", reason=str(by), call={"url": f"https://{host}"})
             text = (
                 f"{by} reached {host} past cachy: what this client sends is neither recorded nor replayed"
                 " (guard = false: say nothing)"
@@ -311,7 +311,7 @@ def _refuse_in_replay(session: "Session", host: str, in_a_callback: bool = False
     from .culprit import find
 
     by = find()
-    tally.count("missed")
+    tally.count("missed", reason=str(by), call={"url": f"https://{host}"})
     raise _miss(session, host, by, in_a_callback)
 
 

@@ -94,6 +94,13 @@ class Canonical:
         parsed: dict[str, Any] = json.loads(self.text)
         return parsed
 
+    @property
+    def model(self) -> str:
+        """The model that a JSON body asks for, or ""."""
+        body = self.data().get("body", {}).get("json")
+        model = body.get("model") if isinstance(body, dict) else None
+        return model if isinstance(model, str) else ""
+
     def redacted(self, secret_names: frozenset[str] = frozenset(), known: Collection[str] = ()) -> Canonical:
         """This request with its secrets taken out, the `known` ones and those in its body: the form that is stored,
         shown, and looked up.

@@ -3,11 +3,11 @@
 The line of format version 1, in this order (so that the key stands at a fixed offset and the answer at the end,
 where it can be read without parsing the request):
 
-    {"key":"<32 hex>","v":1,"at":"2026-11-23T08:00:00Z","provider":"openai",
+    {"key":"<32 hex>","v":1,"at":"2026-11-23T08:00:00Z","provider":"openai","test":"tests/test_a.py::test_b",
      "request":{canonical request},
      "response":{"status":200,"ms":812,"headers":[["content-type","application/json"]],"text":"..."}}
 
-`response` holds `text` (UTF-8) or `base64`; `chunks` ([ms, length] pairs) when the body came in several pieces;
+`test` is the pytest test that recorded it, when one did (see `cachy.report.uses`). `response` holds `text` (UTF-8) or `base64`; `chunks` ([ms, length] pairs) when the body came in several pieces;
 `http` when the protocol was not HTTP/1.1; `reason` when the server said its own; `partial` when the consumer left and
 this is only the beginning of the answer; `echo` when the body repeats what the client had made up ([number of an id
 or name of a field, text] pairs, see `cachy.echo`).
@@ -36,13 +36,15 @@ _decode = json.JSONDecoder().decode
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One request with its answer. `at` is the UTC time of recording in ISO 8601, to the second."""
+    """One request with its answer. `at` is the UTC time of recording in ISO 8601, to the second; `test` the id of the
+    test that recorded it, or ""."""
 
     key: str
     at: str
     provider: str
     request: dict[str, Any]
     response: Response
+    test: str = ""
 
     def to_line(self) -> bytes:
         """The JSON line, without a newline."""
@@ -51,6 +53,7 @@ class Recording:
             "v": FORMAT,
             "at": self.at,
             "provider": self.provider,
+            **({"test": self.test} if self.test else {}),
             "request": self.request,
             "response": _answer_to_json(self.response),
         }
@@ -70,6 +73,7 @@ class Recording:
                 facts["provider"],
                 facts["request"],
                 _answer_from_json(facts["response"]),
+                facts.get("test", ""),
             )
         except (KeyError, TypeError, AttributeError, RecursionError) as problem:
             raise ValueError(f"not a recording: {problem!r}") from None

@@ -154,7 +154,7 @@ def bypass() -> Iterator[None]:
 def left_to(rival: str, session: Session) -> Iterator[None]:
     """The call in the block is answered or recorded by `rival` (see `cachy.aside`); in replay mode what it lets through
     is refused all the same, by the adapter below or by the guard."""
-    tally.count("bypassed", reason=f"{rival} is active")
+    tally.count("bypassed", reason=f"{rival} is active", live=False)
     if session.engine.settings.mode == "replay":
         yield
     else:

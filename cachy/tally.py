@@ -1,22 +1,23 @@
 """What became of the calls of this process: counted here, told at exit in one line on stderr.
 
-Under `cachy-run` nothing is printed here. Each count is written at once to the folder in `CACHY_RUN_DIR`, so
-that it outlives `os._exit` and `kill -9`, and the waiting parent prints one line over all processes.
+Under `cachy-run` and pytest nothing is printed here. Each count is written at once to the folder in `CACHY_RUN_DIR`
+(see `cachy.verdicts`), so that it outlives `os._exit` and `kill -9`, and who waits there tells of all processes.
 """
 
 from __future__ import annotations
 
 import atexit
+import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+from . import verdicts
+from .verdicts import RUN_DIR as RUN_DIR
 
 Outcome = Literal["hit", "recorded", "missed", "bypassed", "escaped", "verified", "drifted"]
-
-RUN_DIR = "CACHY_RUN_DIR"
-"""The variable with which `cachy-run` asks for the counts of its children."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,6 @@ class Counter:
 
 _lock = RLock()  # a stream that the garbage collector closes meanwhile counts itself, on the same thread
 _counter = Counter()
-_run_dir = os.environ.get(RUN_DIR)
 _store = ""
 _summary = False
 _mode_note = ""
@@ -100,24 +100,38 @@ _will_tell = False  # whether the exit line is registered
 _before_telling: Callable[[], None] | None = None
 
 
-def count(outcome: Outcome, *, ms: int = 0, reason: str = "") -> None:
-    """Count one call.
+def count(
+    outcome: Outcome,
+    *,
+    ms: int = 0,
+    reason: str = "",
+    live: bool | None = None,
+    call: Mapping[str, str] | None = None,
+) -> None:
+    """Count one call, and tell of it (see `cachy.verdicts`).
 
     Args:
         outcome: what became of it.
         ms: milliseconds that the live call took; for a hit, the time that was saved.
         reason: why it was bypassed, or who let it escape, in a few words.
+        live: whether it went out; None: as it nearly always does with this outcome.
+        call: what is known of it (see `cachy.verdicts.tell`); needed only when somebody wants to know.
 
     Raises KeyError for an outcome that does not exist, nothing else. Safe for threads and forks.
     """
     if reason:
         reason = " ".join(reason.split())[:120]
+    add(outcome, ms, reason)
+    if call is not None or verdicts.heard():
+        verdicts.tell(outcome, ms, reason, live, call or {})
+
+
+def add(outcome: Outcome, ms: int = 0, reason: str = "") -> None:
+    """Count one call and tell nobody; for where it is known that nobody listens. Otherwise as `count`."""
     with _lock:
         _counter.add(outcome, ms, reason)
         if not _will_tell:
             _register()
-    if _run_dir is not None:
-        _report(_run_dir, outcome, ms, reason)
 
 
 def before_telling(function: Callable[[], None]) -> None:
@@ -157,55 +171,51 @@ def configure(store: str, summary: bool, mode_note: str = "") -> None:
 
 def reset() -> None:
     """Back to the state of a fresh process, the settings of `configure` included."""
-    global _lock, _counter, _run_dir, _will_tell
+    global _lock, _counter, _will_tell
     _lock = RLock()
     _counter = Counter()
-    _run_dir = os.environ.get(RUN_DIR)
     _will_tell = False
+    verdicts.listen(os.environ.get(RUN_DIR))
     configure("", False)
 
 
 def read_run(folder: str) -> tuple[Stats, int]:
     """What all processes reported to a run folder, and how many processes that were. Raises OSError."""
     total = Counter()
-    processes = os.listdir(folder)
-    for name in processes:
-        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as lines:
-            _add_lines(total, lines)
-    return total.stats(), len(processes)
+    processes = 0
+    for path in run_files(folder):
+        processes += 1
+        with open(path, "rb") as lines:
+            for facts in read_lines(lines):
+                total.add(facts["outcome"], facts["ms"], facts.get("reason", ""))
+    return total.stats(), processes
 
 
-def _add_lines(total: Counter, lines: Iterable[str]) -> None:
+def run_files(folder: str) -> Iterator[str]:
+    """The files of a run folder, one for each process; a run within this run has a folder in it. Raises OSError."""
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            yield from run_files(entry.path)
+        else:
+            yield entry.path
+
+
+def read_lines(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The verdicts in these lines (see `cachy.verdicts`); what is none is left out."""
     for line in lines:
-        outcome, _, rest = line.rstrip("\n").partition("\t")
-        ms, _, reason = rest.partition("\t")
         try:
-            total.add(outcome, int(ms), reason)  # type: ignore[arg-type] # a KeyError says that it is none
-        except (KeyError, ValueError):
+            facts = json.loads(line)
+            if facts["outcome"] in get_args(Outcome) and isinstance(facts["ms"], int):
+                yield facts
+        except (ValueError, KeyError, TypeError):
             continue  # a process was killed in the middle of this line
-
-
-def _report(folder: str, outcome: str, ms: int, reason: str) -> None:
-    """Append one line to this process's file in the run folder; silently nothing when that is impossible."""
-    line = f"{outcome}\t{ms}\t{reason}\n"
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-    try:
-        # Opened each time: after a program has closed all descriptors (a daemon does), a kept one would write
-        # into whatever file got its number next. A file for each process: Windows does not append atomically.
-        handle = os.open(os.path.join(folder, str(os.getpid())), flags, 0o600)
-        try:
-            os.write(handle, line.encode("utf-8", "replace"))
-        finally:
-            os.close(handle)
-    except OSError:
-        pass
 
 
 def _tell() -> None:
     """Print the exit line, if there is anything to tell."""
     if _before_telling is not None:
         _before_telling()
-    if not _summary or _run_dir is not None or not stats().handled:
+    if not _summary or verdicts.reports_to() is not None or not stats().handled:
         return
     try:
         from .report import terminal

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import cachy
-from cachy import tally
+from cachy import tally, verdicts
 from cachy.report import terminal
 from cachy.tally import Stats
 
@@ -29,11 +29,12 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         tally._summary,
         tally._mode_note,
         tally._will_tell,
-        tally._run_dir,
     )
+    told = verdicts._run_dir, verdicts._log
     tally.reset()
     yield
-    tally._counter, tally._store, tally._summary, tally._mode_note, tally._will_tell, tally._run_dir = before
+    tally._counter, tally._store, tally._summary, tally._mode_note, tally._will_tell = before
+    verdicts._run_dir, verdicts._log = told
 
 
 def run(code: str, tmp_path: Path, *flags: str, **environ: str) -> subprocess.CompletedProcess[bytes]:
@@ -301,5 +302,8 @@ def test_closed_descriptors_never_send_counts_into_a_file_of_the_program(tmp_pat
 
 def test_a_line_that_a_killed_process_left_half_written_is_skipped(tmp_path: Path) -> None:
     """What can be read of a run folder counts; what cannot is left out."""
-    (tmp_path / "17").write_bytes(b"hit\t500\t\nhit\t500\t\nnonsense\t1\t\n\xff\xfe\nhit\t")
+    hit = b'{"outcome":"hit","ms":500}\n'
+    (tmp_path / "17").write_bytes(
+        hit + hit + b'{"outcome":"nonsense","ms":1}\n{"outcome":"hit","ms":"1"}\n[]\n\xff\xfe\n' + hit[:20]
+    )
     assert tally.read_run(str(tmp_path)) == (Stats(hits=2, saved_ms=1000), 1)

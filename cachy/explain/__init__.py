@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import redact, tally
 from ..culprit import user_line
@@ -17,6 +17,7 @@ from ..errors import Miss
 from ..exchange import Request
 from ..notices import in_brief, printable
 from ..report.terminal import place
+from ..verdicts import current_test
 from . import misses
 from .difference import changes, line_of
 from .guess import guess
@@ -68,7 +69,16 @@ def explain(
     caller = user_line()
     lines = [
         f"{first} ({why})",
-        "  ".join(filter(None, (f"  {request.method} {url}", _model(asked), caller and f"at {caller}"))),
+        "  ".join(
+            filter(
+                None,
+                (
+                    f"  {request.method} {url}",
+                    printable(wanted.model) if wanted else "",
+                    caller and f"at {caller}",
+                ),
+            )
+        ),
         *(f"  {line}" for line in differences[:_SHOWN]),
     ]
     if len(differences) > _SHOWN:
@@ -104,17 +114,11 @@ def explain(
     return miss
 
 
-def _model(asked: dict[str, Any]) -> str:
-    body = asked.get("body", {}).get("json")
-    model = body.get("model") if isinstance(body, dict) else None
-    return printable(model) if isinstance(model, str) else ""
-
-
 def _command(settings: Settings) -> str:
     """The command that makes the call again and records it, or "" when it cannot be known."""
     if settings.origins.get("mode", "").startswith("block "):
         return ""  # the block says what it wants, whatever the command
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+    test = current_test()
     words = ["pytest", test] if test else _typed(list(sys.orig_argv))
     command = " ".join(map(shlex.quote, words))
     if not words or len(command) > _LONGEST_COMMAND or redact.mask_text(command) != command:

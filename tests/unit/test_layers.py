@@ -26,6 +26,7 @@ LAYERS = [
         "report.terminal",
         "culprit",
         "aside",
+        "verdicts",
     },
     {"settings", "recording", "echo", "ignore"},
     {"keys", "providers", "stores", "legacy", "tally", "uploads"},
