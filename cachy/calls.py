@@ -51,10 +51,10 @@ class Forward:
         head = Response(status=status, headers=headers, http_version=http_version, reason=reason)
         return Tee(head, self._started, decode, call)
 
-    def failed(self) -> None:
+    def failed(self, reason: str = "the call failed") -> None:
         """The call raised before an answer arrived."""
         if self._call is not None:
-            self._call.drop("the call failed")
+            self._call.drop(reason)
 
 
 class Recorder:

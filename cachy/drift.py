@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .exchange import Response
+from .providers import rpc
 from .providers.base import words
 from .providers.streams import json_lines, sse
 
@@ -50,6 +51,8 @@ def compare(recorded: Response, live: Response) -> list[str]:
 
 def _documents(response: Response, kind: str) -> list[Any] | None:
     """The JSON documents of an answer, each event of a stream being one; None when it is not JSON."""
+    if rpc.is_answer(response):
+        return rpc.messages(response) or None
     if kind == "text/event-stream":
         found = [event.json() for event in sse(response.body)[0]]
         return [value for value in found if value is not None]

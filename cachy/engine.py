@@ -19,6 +19,7 @@ from .flights import Flight, Flights
 from .keys import Canonical, Rules, canonical, rules_for
 from .notices import in_brief, say_once
 from .policy import Action, Found, age, decide, time_to_live
+from .providers import rpc
 from .recording import recorded_at, response_of
 from .stores import StoreError
 from .streaming import now, undisturbed
@@ -113,7 +114,7 @@ class Engine:
             if recorded is None:
                 # Only now, as nothing of the kind is ever recorded: a hit need not ask.
                 if _opens_websocket(request):
-                    return self._pass_websocket(request, claim)
+                    return self.unrecordable(request, claim, "a WebSocket")
                 reason = claim.provider.skip(request)
                 if reason:
                     sent = mode != "replay"
@@ -282,9 +283,9 @@ class Engine:
         """Whether an answer of before would be wrong in a run that may call."""
         if upload and not upload.live:
             return False  # there is nothing to cancel
-        if request.method == "DELETE":
+        if request.method == "DELETE" or rpc.forgets(request):
             return True
-        if request.method == "GET":
+        if request.method in ("GET", rpc.METHOD):
             return not self.settings.replay_listings and claim.provider.lists(request)
         return "cancel" in request.url and request.split().path.rstrip("/").endswith(("/cancel", ":cancel"))
 
@@ -309,17 +310,20 @@ class Engine:
             return response
         return None
 
-    def _pass_websocket(self, request: Request, claim: Claim) -> Replay | Forward:
-        """A conversation in both directions has no one answer that could be recorded."""
+    def unrecordable(self, request: Request, claim: Claim, what: str) -> Replay | Forward:
+        """Decide a call of a kind that is never recorded: a conversation in both directions has no one answer.
+
+        Raises Miss in replay mode."""
         if self.settings.mode != "replay":
-            self.count("bypassed", request, claim, reason="a WebSocket")
+            self.count("bypassed", request, claim, reason=what)
             return Forward(None)
         self.count("missed", request, claim)
         url = self.shown_url(request, claim)
-        text = f"a WebSocket cannot be replayed (mode replay, nothing was sent)\n  {request.method} {url}"
+        text = f"{what} cannot be replayed (mode replay, nothing was sent)\n  {request.method} {url}"
         if self.settings.on_miss == "respond":
             return Replay(_error(text), 0.0)
-        raise Miss(text, method=request.method, url=url, provider=claim.provider.name, store=self.store.url)
+        miss = Miss(text, method=request.method, url=url, provider=claim.provider.name, store=self.store.url)
+        raise fit_for_here(miss)
 
     def _at_end(self, request: Request, claim: Claim, wanted: Canonical) -> Callable[[], None]:
         def refuse() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Callback = Callable[[str, ModuleType], None]
 
 CLIENTS = frozenset(
-    ("aiohttp", "dspy._vendor.lm15.transports", "httpx", "httpx2", "lm15.transports", "urllib3")
+    ("aiohttp", "dspy._vendor.lm15.transports", "grpc", "httpx", "httpx2", "lm15.transports", "urllib3")
 )
 """The HTTP clients that have a transport here."""
 
@@ -121,9 +121,9 @@ def _refuse_calls(module: "ModuleType", name: str, problem: Exception) -> None:
     from cachy.errors import Miss, fit_for_here
 
     def refusing(original: "Any") -> "Any":
-        def refuse(self: "Any", *args: "Any", **options: "Any") -> "Any":
+        def refuse(*args: "Any", **options: "Any") -> "Any":
             if not _replays():
-                return original(self, *args, **options)
+                return original(*args, **options)
             why = f"{name} could not be hooked ({_brief(problem)}), and in replay mode nothing is sent"
             raise fit_for_here(Miss(why))
 
@@ -136,8 +136,12 @@ def _refuse_calls(module: "ModuleType", name: str, problem: Exception) -> None:
         ("AsyncHTTPTransport", "handle_async_request"),
         ("HTTPConnectionPool", "urlopen"),
         ("BaseConnector", "connect"),
+        ("", "insecure_channel"),
+        ("", "secure_channel"),
+        ("aio", "insecure_channel"),
+        ("aio", "secure_channel"),
     ):
-        kind = getattr(module, owner, None)
+        kind = getattr(module, owner, None) if owner else module
         original = getattr(kind, method, None)
         if original is not None:
             setattr(kind, method, refusing(original))

@@ -73,7 +73,7 @@ SECRET_HEADERS = frozenset(
 )
 
 # Fields of JSON and form bodies whose string value is a secret at any depth (MCP servers carry their tokens so).
-SECRET_FIELDS = frozenset(
+_FIELDS = frozenset(
     [
         "api_key",
         "apikey",
@@ -92,6 +92,9 @@ SECRET_FIELDS = frozenset(
         "x-api-key",
     ]
 )
+
+# Looked up in lower case, so that protobuf's JSON (`accessToken`) is meant too.
+SECRET_FIELDS = _FIELDS | {name.replace("_", "") for name in _FIELDS}
 
 # Response headers that a client needs on replay (measured: shared notes, sdks.md); nothing else is stored.
 KEPT_HEADERS = frozenset(

@@ -83,7 +83,7 @@ class Tee:
         self._call.moved()
         self._size += len(piece)
         if self._size > LARGEST:
-            self._give_up(f"the answer is larger than {LARGEST // 2**20} MiB")
+            self.give_up(f"the answer is larger than {LARGEST // 2**20} MiB")
             return
         self._pieces.append(piece)
         self._arrived.append(_clock())
@@ -101,11 +101,12 @@ class Tee:
         # Not an error of the connection but the consumer leaving (GeneratorExit, a cancelled task, Ctrl-C):
         # it may have read all that matters.
         if isinstance(problem, Exception):
-            self._give_up(f"the connection broke in mid-answer ({type(problem).__name__})")
+            self.give_up(f"the connection broke in mid-answer ({type(problem).__name__})")
         else:
             self.leave()
 
-    def _give_up(self, reason: str) -> None:
+    def give_up(self, reason: str) -> None:
+        """The answer is none that could be kept, for this reason."""
         call, self._call = self._call, None
         if call is not None:
             self._pieces.clear()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..exchange import Request, Response
+from . import rpc
 from .base import LEFT, Json, Unrecordable
 from .dialects import CUT, error_in, gemini_ended, still_to_come, stream_ended
 from .emptiness import nothing_in
@@ -38,6 +39,8 @@ def judge(
         return None  # that a status may be recorded at all was the engine's decision
     if response.status == 202 and request.method == "GET":
         return "the job is not finished (202)"
+    if rpc.is_answer(response):
+        return _rpc_ended(request, response, clean, not_final, errors)
     body = response.body
     if request.method == "HEAD" or (not body and response.status in _NO_BODY):
         return None
@@ -103,6 +106,24 @@ def _document(
     if not value and promises_json(path):
         return "the answer is empty"
     return error_in(value) or nothing_in([value])
+
+
+def _rpc_ended(
+    request: Request, response: Response, clean: bool, not_final: NotFinal, errors: bool
+) -> Unrecordable:
+    """gRPC says itself when an answer has ended well: `clean` stands for the status OK."""
+    if not clean:
+        return LEFT
+    messages = rpc.messages(response)
+    for message in messages:
+        if rpc.polls(request):
+            if rpc.under_way(message):
+                return "the job is not finished"
+            if reason := not_final(request, message):
+                return reason
+        if errors and (reason := failed_there(message) or error_in(message)):
+            return reason
+    return nothing_in(messages) if errors else None
 
 
 def _frames_ended(body: bytes, clean: bool) -> Unrecordable:

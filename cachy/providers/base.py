@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..echo import Normalise
 from ..exchange import Request, Response
 from ..redact import PERHAPS_SECRET
+from . import rpc
 
 if TYPE_CHECKING:
     from .usage import Usage
@@ -51,8 +52,10 @@ _LISTS_OF = tuple(_LISTS.split())
 
 
 def is_listing(request: Request) -> bool:
-    """Whether a GET lists what other calls add to and take from. The list of models is none: nobody's calls change
-    it."""
+    """Whether a GET (or a call of gRPC) lists what other calls add to and take from. The list of models is none:
+    nobody's calls change it."""
+    if request.method == rpc.METHOD:
+        return rpc.lists(request)
     return request.split().path.rstrip("/").lower().endswith(_LISTS_OF)
 
 

@@ -114,6 +114,7 @@ PROVIDERS = (
         "xai",
         "api.x.ai",
         "*.api.x.ai",
+        "management-api.x.ai",
         key="XAI_API_KEY",
         url="XAI_BASE_URL XAI_API_BASE XAI_OAUTH_API_BASE",
         sdks="xai_sdk",

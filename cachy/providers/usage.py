@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..exchange import Request, Response
+from . import rpc
 from .streams import frames, json_lines, sse
 
 Json = Any
@@ -191,6 +192,22 @@ def _openai_counts(given: Counts) -> Usage:
     return Usage(read, written, cached or _number(given, *others), reasoning)
 
 
+def _xai(documents: list[Counts]) -> Usage | None:
+    """xAI over gRPC, thoughts counted apart; each chunk of a stream counts all that there was so far."""
+    for holder in _holders(documents, "response"):
+        given = holder.get("usage")
+        if isinstance(given, dict) and ("promptTokens" in given or "completionTokens" in given):
+            thoughts = _number(given, "reasoningTokens")
+            return Usage(
+                input=_number(given, "promptTokens"),
+                output=_number(given, "completionTokens") + thoughts,
+                cached=_number(given, "cachedPromptTextTokens"),
+                reasoning=thoughts,
+                model=_text(holder, "model"),
+            )
+    return None
+
+
 def _ollama(documents: list[Counts]) -> Usage | None:
     for document in reversed(documents):
         if "prompt_eval_count" in document or "eval_count" in document:
@@ -217,6 +234,7 @@ _DIALECTS: tuple[Callable[[list[Counts]], Usage | None], ...] = (
     _bedrock_converse,
     _cohere,
     _openai,
+    _xai,
     _bedrock_invoke,
     _ollama,
     _hugging_face,
@@ -251,6 +269,8 @@ def _model_asked(request: Request) -> str:
 
 def _documents(response: Response) -> list[Json]:
     """The JSON documents of an answer, each event of a stream being one."""
+    if rpc.is_answer(response):
+        return rpc.messages(response)
     body = response.body
     kind = response.header("content-type").partition(";")[0].strip().lower()
     if kind == "application/vnd.amazon.eventstream":

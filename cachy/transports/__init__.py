@@ -13,6 +13,7 @@ from typing import Any
 ADAPTERS = {
     "aiohttp": "aiohttp",
     "dspy._vendor.lm15.transports": "lm15",  # DSPy brings along a copy of its own
+    "grpc": "grpc",
     "httpx": "httpx",
     "httpx2": "httpx",
     "lm15.transports": "lm15",
