@@ -43,9 +43,12 @@ _REFUSED = (
 
 
 def patch(module: ModuleType) -> None:
-    """Patch the calls of `module` (grpc). Idempotent. Raises AttributeError when a class is not there."""
+    """Patch the calls of `module` (grpc). Idempotent. Raises AttributeError when a class is not there, and RuntimeError
+    for a grpcio whose calls do not know where they go."""
     kit = kit_of(module)
     channel = importlib.import_module(module.__name__ + "._channel")
+    if "target" not in channel._UnaryUnaryMultiCallable.__init__.__code__.co_varnames:
+        raise RuntimeError(f"grpcio {module.__version__} is older than 1.61")
     for owner, name in _ANSWERED:
         blocks = name != "future"
         replace(getattr(channel, owner), name, partial(_calling, kit, blocks))
@@ -67,23 +70,21 @@ def _calling(kit: Kit, blocks: bool, original: Any) -> Any:
         self: Any, request: Any, timeout: float | None = None, metadata: Any = None, *rest: Any, **named: Any
     ) -> Any:
         session = sessions.current()
-        claim = None if session is None else claim_for(session, self._channel.target(), self._method)
+        claim = None if session is None else claim_for(session, self._target, self._method)
         if session is None or claim is None:
             return original(self, request, timeout, metadata, *rest, **named)
         if rival := kit.rival(session):
             with sessions.left_to(rival, session):
                 return original(self, request, timeout, metadata, *rest, **named)
         try:
-            asked = kit.asked(
-                self._channel.target(), self._method, request, metadata, self._request_serializer
-            )
+            asked = kit.asked(self._target, self._method, request, metadata, self._request_serializer)
         except Exception as problem:  # noqa: BLE001 - what cannot be sent, grpc says itself
             kit.cannot_ask(session, problem)
             return original(self, request, timeout, metadata, *rest, **named)
         verdict = _ask(session, claim, asked, timeout, blocks)
         kind = kind_of(self._response_deserializer)
         if isinstance(verdict, Replay):
-            below: Any = Recorded(kit, Answer(verdict, kind))
+            below: Any = Recorded(kit, Answer(kit, verdict, kind))
             return original(_above(self, below), request, timeout, metadata, *rest, **named)
         below = Watching(kit, self, kit.copy(session, claim, asked, verdict, kind))
         try:
@@ -98,11 +99,15 @@ def _calling(kit: Kit, blocks: bool, original: Any) -> Any:
 def _streaming(kit: Kit, original: Any) -> Any:
     def call(self: Any, *args: Any, **named: Any) -> Any:
         session = sessions.current()
-        claim = None if session is None else claim_for(session, self._channel.target(), self._method)
+        claim = None if session is None else claim_for(session, self._target, self._method)
         if session is None or claim is None:
             return original(self, *args, **named)
-        answer = kit.of_a_stream(session, claim, self._channel.target(), self._method)
-        return original(self if answer is None else _above(self, Recorded(kit, answer)), *args, **named)
+        answer = kit.of_a_stream(session, claim, self._target, self._method)
+        if answer is None:
+            return original(self, *args, **named)
+        channel = importlib.import_module(kit.module.__name__ + "._channel")
+        code = kit.module.StatusCode.FAILED_PRECONDITION
+        raise channel._InactiveRpcError(channel._RPCState((), (), (), code, answer.details))
 
     return call
 

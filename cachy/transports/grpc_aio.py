@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,6 @@ from .grpc_kit import CANCELLED, OK, Answer, Copy, Kit, claim_for, kind_of
 from .patching import replace, restore
 
 if TYPE_CHECKING:
-    from ..calls import Forward
     from ..providers import Claim
 
 _CHANNEL, _METHOD = 5, 6  # where the constructors of calls take them
@@ -106,40 +105,55 @@ class _Core:
     """In the place of the channel of the core, for one call."""
 
     def __init__(self, kit: Kit, session: Session, claim: Claim, args: tuple[Any, ...]) -> None:
+        """Raises Miss in replay mode."""
         self._kit = kit
         self._session = session
         self._claim = claim
-        self._args = args
+        self._request, self._deadline, self._metadata = args[:3]
+        self._channel, self._method, self._serialize, self._deserialize = args[_CHANNEL : _METHOD + 3]
+        # Where nobody is waited for, here, and not in a task of grpc's that knows nothing of the user's line.
+        self._replay = self._ask() if session.engine.settings.mode == "replay" else None
 
     def call(self, *args: Any) -> _Call:
-        return _Call(self._kit, self._decide, lambda: self._args[_CHANNEL].call(*args), self._args[1])
+        """What `cygrpc.AioChannel.call` gives."""
+        return _Call(self._kit, self._decide, lambda: self._channel.call(*args), self._deadline)
 
-    async def _decide(self, metadata: Any) -> Answer | Copy | None:
+    async def _decide(self) -> Answer | Copy | None:
         """The recorded answer; or what is to be told of the live one, if anything is."""
+        found = self._replay or self._ask()
+        if isinstance(found, Wait):
+            until = now() + (LONGEST if self._deadline is None else self._deadline - _clock())
+            while isinstance(found, Wait):
+                await landing(found.flight, max(0.0, min(1.0, until - now())))
+                found = self._ask(alone=now() >= until)
+        return found
+
+    def _ask(self, alone: bool = False) -> Answer | Copy | Wait | None:
         kit, session, claim = self._kit, self._session, self._claim
-        request, deadline, channel, method = *self._args[:2], *self._args[_CHANNEL : _METHOD + 1]
-        serialize, deserialize = self._args[_METHOD + 1 : _METHOD + 3]
         try:
-            asked = kit.asked(channel.target, method, request, metadata, serialize)
+            asked = kit.asked(
+                self._channel.target, self._method, self._request, self._metadata, self._serialize
+            )
         except Exception as problem:  # noqa: BLE001 - what cannot be sent, grpc says itself
             kit.cannot_ask(session, problem)
             return None
-        verdict: Replay | Forward | Wait = session.engine.ask(asked, claim)
-        if isinstance(verdict, Wait):
-            until = now() + (LONGEST if deadline is None else deadline - _clock())
-        while isinstance(verdict, Wait):
-            await landing(verdict.flight, max(0.0, min(1.0, until - now())))
-            verdict = session.engine.ask(asked, claim, alone=now() >= until)
-        kind = kind_of(deserialize)
+        verdict = session.engine.ask(asked, claim, alone)
+        kind = kind_of(self._deserialize)
         if isinstance(verdict, Replay):
-            return Answer(verdict, kind)
-        return kit.copy(session, claim, asked, verdict, kind)
+            return Answer(kit, verdict, kind)
+        return verdict if isinstance(verdict, Wait) else kit.copy(session, claim, asked, verdict, kind)
 
 
 class _Call:
     """What grpc's calls need of the core's: `cygrpc._AioCall`."""
 
-    def __init__(self, kit: Kit, decide: Any, start: Callable[[], Any], deadline: float | None) -> None:
+    def __init__(
+        self,
+        kit: Kit,
+        decide: Callable[[], Awaitable[Answer | Copy | None]],
+        start: Callable[[], Any],
+        deadline: float | None,
+    ) -> None:
         self._core = kit.core
         self._decide = decide
         self._start = start
@@ -158,7 +172,7 @@ class _Call:
     # The call is made
 
     async def unary_unary(self, message: bytes, metadata: Any, *context: Any) -> Any:
-        answer = await self._begin(metadata)
+        answer = await self._begin()
         if answer is not None:
             await pause(next(self._waits))  # a live call always lets other tasks run
             self._end(answer.code, answer.details)
@@ -179,12 +193,14 @@ class _Call:
         return received
 
     async def initiate_unary_stream(self, message: bytes, metadata: Any, *context: Any) -> None:
-        if await self._begin(metadata) is not None:
+        if await self._begin() is not None:
             return
         live, kept = self._live, self._kept
         if kept is not None:
             # Messages come before the status, so whoever has seen an OK has read them all.
-            live.add_done_callback(lambda: kept.ended(live._status.code()))
+            live.add_done_callback(
+                lambda: kept.left() if live.is_locally_cancelled() else kept.ended(live._status.code())
+            )
         await live.initiate_unary_stream(message, metadata, *context)
 
     async def receive_serialized_message(self) -> Any:
@@ -196,10 +212,10 @@ class _Call:
             self._kept.took(message)
         return message
 
-    async def _begin(self, metadata: Any) -> Answer | None:
+    async def _begin(self) -> Answer | None:
         """The recorded answer, or None: the live call is there."""
         try:
-            found = await self._decide(metadata)
+            found = await self._decide()
             if isinstance(found, Copy):
                 self._kept = found
             if not isinstance(found, Answer):

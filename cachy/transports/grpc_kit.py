@@ -65,7 +65,7 @@ class Kit:
         Raises Miss in replay mode."""
         asked = Request(rpc.METHOD, _url(target, method))
         verdict = session.engine.unrecordable(asked, claim, "a client-streaming gRPC call")
-        return Answer(verdict, None) if isinstance(verdict, Replay) else None
+        return Answer(self, verdict) if isinstance(verdict, Replay) else None
 
     def copy(self, session: Session, claim: Claim, asked: Request, verdict: Forward, kind: Any) -> Copy:
         """What is to be told of the live answer, whose messages are of the class `kind`."""
@@ -191,11 +191,14 @@ class Answer:
 
     __slots__ = ("at_end", "code", "details", "messages", "metadata", "verdict")
 
-    def __init__(self, verdict: Replay, kind: Any) -> None:
+    def __init__(self, kit: Kit, verdict: Replay, kind: Any = None) -> None:
+        """`kind`: the class of the messages, should a recording hold them for people alone."""
         response = verdict.response
         self.verdict = verdict
         self.at_end = verdict.at_end
-        self.metadata = tuple(pair for pair in response.headers if pair[0] != "content-type")
+        self.metadata = tuple(
+            kit.core._Metadatum(*pair) for pair in response.headers if pair[0] != "content-type"
+        )
         self.messages: list[bytes] = []
         self.code, self.details = OK, ""
         if rpc.is_answer(response):
