@@ -34,7 +34,7 @@ def patch(kit: Kit) -> None:
         replace(getattr(calls, name), "__init__", partial(_streaming, kit))
     if not hasattr(kit.core.AioChannel, "target"):
         # Before grpcio 1.81 nobody but the constructor knows where a channel leads.
-        replace(kit.module.aio.Channel, "__init__", _naming)
+        replace(kit.module.aio._channel.Channel, "__init__", _naming)
 
 
 def unpatch(module: ModuleType) -> None:
@@ -42,7 +42,7 @@ def unpatch(module: ModuleType) -> None:
     calls = module.aio._call
     for name in ("UnaryUnaryCall", "UnaryStreamCall", "StreamUnaryCall", "StreamStreamCall"):
         restore(getattr(calls, name), "__init__")
-    restore(module.aio.Channel, "__init__")
+    restore(module.aio._channel.Channel, "__init__")
 
 
 class _Named:
@@ -78,8 +78,8 @@ def _streaming(kit: Kit, original: Any) -> Any:
         if session is not None and claim is not None:
             answer = kit.of_a_stream(session, claim, args[_CHANNEL].target, args[_METHOD])
             if answer is not None:
-                code = kit.module.StatusCode.FAILED_PRECONDITION
-                raise kit.module.aio.AioRpcError(code, details=answer.details)
+                code, none = kit.module.StatusCode.FAILED_PRECONDITION, kit.module.aio.Metadata()
+                raise kit.module.aio.AioRpcError(code, none, none, answer.details)
         original(self, *args, **named)
 
     return __init__
