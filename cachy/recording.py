@@ -30,6 +30,7 @@ KEY_AT = slice(8, 40)
 
 _ANSWER = b',"response":{'
 _AT = re.compile(rb'\{"key":"[0-9a-f]+","v":\d+,"at":"([^"]*)"')
+_PROVIDER = re.compile(rb'"provider":"([^"\\]*)",')
 _REMEMBERED = 64 * 1024  # bytes of a line up to which its parsed answer is remembered
 _decode = json.JSONDecoder().decode
 
@@ -90,6 +91,12 @@ def recorded_at(line: bytes) -> str:
     if found is None:
         raise ValueError("not a recording: no time")
     return found[1].decode()
+
+
+def provider_of(line: bytes) -> str:
+    """Whose recording a line is, or "" (pycachy's does not say)."""
+    found = _PROVIDER.search(line, 0, 256)
+    return found[1].decode("utf-8", "replace") if found else ""
 
 
 @lru_cache(maxsize=64)

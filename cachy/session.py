@@ -197,7 +197,7 @@ def _open(
     try:
         # One store object per file: its index is made once, and its writers see each other at once.
         same = _shared is not None and _shared.engine.settings.store == found.store
-        store = _shared.engine.store if same and _shared else open_store(found.store)
+        store = _shared.engine.store if same and _shared else open_store(found.store, found.limits)
     except StoreError as problem:
         store = Unusable(found.store, problem)
     if not scoped or _shared is None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from . import trust
 from ._bootstrap import OFF, ON, find_project
-from .values import MODES, READERS, HostRule, TtlRule, as_text
+from .values import MODES, READERS, HostRule, Limits, TtlRule, as_text
 
 __all__ = ["MODES", "HostRule", "Settings", "find_project", "load", "to_environ"]
 
@@ -38,6 +38,11 @@ class Settings:
     """It is `replay` only because CI is set and nobody chose a mode."""
     store: str = ""
     """An absolute path, or a URL."""
+    max_size: int | None = None
+    """Bytes of recordings above which a store that evicts (SQLite) lets go of those used least recently."""
+    max_count: int | None = None
+    max_age: float | None = None
+    """Seconds after which such a store lets go of a recording."""
     hosts: tuple[HostRule, ...] = ()
     repeats: str = "same"
     """Whether the n-th identical request of a run has an answer of its own: `sequence`, or `cycle`, which starts over
@@ -60,6 +65,11 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     """Lines for the user, each saying what to do."""
+
+    @property
+    def limits(self) -> Limits:
+        """What the store is kept below."""
+        return Limits(self.max_size, self.max_count, self.max_age)
 
 
 @dataclass(slots=True)
@@ -311,7 +321,7 @@ def _store_path(store: str, source: _Source) -> str:
         raise ValueError("a full path, since the working directory is gone") from None
     if source.confined and source.folder is not None and not trust.inside(path, source.folder):
         raise ValueError(_INSIDE)
-    return path
+    return path + os.sep if store.endswith(("/", os.sep)) else path  # the slash says that it is a folder
 
 
 def _default_store(project: str | None, here: str | None, warnings: list[str]) -> str:

@@ -34,6 +34,23 @@ class TtlRule:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a store that evicts is kept below; None: no limit."""
+
+    size: int | None = None
+    """Bytes of all recordings together."""
+    count: int | None = None
+    age: float | None = None
+    """Seconds since it was recorded."""
+
+    def __bool__(self) -> bool:
+        return not (self.size is None and self.count is None and self.age is None)
+
+
+NO_LIMITS = Limits()
+
+
 def boolean(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -188,17 +205,66 @@ def ttl(value: Any) -> tuple[TtlRule, ...]:
 
 
 def _ttl_rule(pattern: str, duration: Any) -> TtlRule:
-    text = duration.strip().lower() if isinstance(duration, str) else ""
+    seconds = _seconds(duration)
     pattern = pattern.strip()
     if not pattern.startswith("/"):  # paths are case-sensitive, hosts and providers are not
         pattern = pattern.lower()
+    if seconds is None or not pattern or set(pattern) & set(",= "):
+        raise ValueError(_TTL)
+    return TtlRule(pattern, seconds)
+
+
+_SIZES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+          "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
+
+
+def size(value: Any) -> int | None:
+    """Bytes, from a number or a text such as `500 MB`; None for an empty text."""
+    wanted = 'a size such as "500 MB" or "2 GiB"'
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        number = value.strip().rstrip("BbIiKkMmGgTt ")
+        unit = value.strip()[len(number) :].strip().upper()
+        try:
+            value = int(float(number) * _SIZES[unit])
+        except (KeyError, ValueError, OverflowError):
+            raise ValueError(wanted) from None
+    if type(value) is not int or not 0 < value < 2**62:
+        raise ValueError(wanted)
+    return value
+
+
+def number(value: Any) -> int | None:
+    """A whole number above zero; None for an empty text."""
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        if value.strip().isdecimal():
+            value = int(value)
+    if type(value) is not int or not 0 < value < 2**62:
+        raise ValueError("a whole number above 0")
+    return value
+
+
+def duration(value: Any) -> float | None:
+    """Seconds, from a number or a text such as `30d`; None for an empty text."""
+    if isinstance(value, str) and not value.strip():
+        return None
+    text = "" if isinstance(value, bool) else str(value)
+    seconds = _seconds(text if text[-1:].isalpha() else f"{text}s")
+    if seconds is None or seconds <= 0:
+        raise ValueError('a time such as "30d", "12h", "15m" or "90s"')
+    return seconds
+
+
+def _seconds(value: Any) -> float | None:
+    text = value.strip().lower() if isinstance(value, str) else ""
     try:
         seconds = float(text[:-1]) * _UNITS[text[-1:]]
     except (KeyError, ValueError):
-        raise ValueError(_TTL) from None
-    if not pattern or set(pattern) & set(",= ") or not 0 <= seconds < 1e11:
-        raise ValueError(_TTL)
-    return TtlRule(pattern, seconds)
+        return None
+    return seconds if 0 <= seconds < 1e11 else None
 
 
 def as_text(value: Any) -> str:
@@ -222,6 +288,9 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "enabled": boolean,
     "mode": one_of(*MODES),
     "store": text,
+    "max-size": size,
+    "max-count": number,
+    "max-age": duration,
     "hosts": hosts,
     "repeats": one_of("same", "sequence", "cycle"),
     "ttl": ttl,

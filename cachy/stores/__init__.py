@@ -1,13 +1,18 @@
 """Stores: where recordings live. `open_store` turns a path or URL into one.
 
 A store maps a key (lower-case hex) to the line of a recording (bytes, one JSON object, no newline at the end,
-see `cachy.recording`). It does not look inside the line.
+see `cachy.recording`). What is in the line is not its business; how it is kept on disk is.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from errno import EDQUOT, EFBIG, ENOSPC
 from typing import Protocol
+
+from ..legacy import LINE
+from ..values import NO_LIMITS, Limits
 
 
 class StoreError(Exception):
@@ -24,7 +29,8 @@ class Store(Protocol):
         """The newest line recorded under `key`, or None."""
 
     def put(self, key: str, line: bytes) -> None:
-        """Add `line` under `key`; it takes the place of an older one. Raises StoreError."""
+        """Add `line` under `key`; it takes the place of an older one. Once this has returned, the death of the process
+        loses nothing. Raises StoreError, and ValueError when that is not the line of a recording (see `check`)."""
 
     def delete(self, key: str) -> bool:
         """Forget `key`; whether there was one. Raises StoreError."""
@@ -107,16 +113,62 @@ class Unusable:
         """Nothing to let go of."""
 
 
-def open_store(url: str) -> Store:
-    """Open the store at `url`: a path ending in `.jsonl` or `.txt`, or `jsonl:PATH`.
+def check(key: str, line: bytes) -> None:
+    """Raises ValueError unless `line` is the line of a recording under `key`: ours (32 hex digits), or pycachy's (8)."""
+    if len(key) == 32:
+        good = line.startswith(b'{"key":"%b",' % key.encode()) and line.endswith(b"}")
+    else:
+        old = LINE.match(line)
+        good = old is not None and key.encode() == (old[1] or old[2])
+    if not good or b"\n" in line:
+        raise ValueError(f"not the line of a recording: {line[:50]!r}")
 
-    Nothing is created before the first `put`. Raises StoreError for a kind of store that does not exist.
+
+def cannot(url: str, what: str, problem: OSError) -> StoreError:
+    """The error for a store at `url` that cannot be `read` or `written`."""
+    full = problem.errno in (ENOSPC, EDQUOT, EFBIG)
+    todo = "make room" if full else f"make it {'readable' if what == 'read' else 'writable'}"
+    reason = problem.strerror or str(problem)
+    return StoreError(f"{url} cannot be {what} ({reason}); {todo}, or set CACHY_STORE to another path")
+
+
+def absolute(url: str) -> str:
+    """The path of a local store as it is meant now, whatever the program does later. Raises StoreError."""
+    try:
+        return os.path.abspath(url)
+    except OSError:
+        raise StoreError(f"{url} is relative to a directory that is gone; give a full path") from None
+
+
+SQLITE = (".db", ".sqlite", ".sqlite3")
+
+
+def is_folder(path: str) -> bool:
+    """Whether a path names a folder store: it ends in a slash, or is a folder already."""
+    return path.endswith(("/", os.sep)) or os.path.isdir(path)
+
+
+def open_store(url: str, limits: Limits = NO_LIMITS) -> Store:
+    """Open the store at `url`: a path.
+
+    A path that ends in a slash, or is a folder, holds one file per recording; one that ends in `.db`, `.sqlite` or
+    `.sqlite3` is an SQLite database; any other one (also written `jsonl:PATH`) is a JSONL file. Nothing is created
+    before the first `put`. `limits` are for stores that evict: SQLite. Raises StoreError for a kind of store that
+    does not exist.
     """
-    from .jsonl import JsonlStore
-
     path = url.removeprefix("jsonl:")
     if "://" in path:
         raise StoreError(
             f"no store for {path.split('://')[0]}:// in this version; use a path such as cachy.jsonl"
         )
+    if path == url and is_folder(path):
+        from .folder import FolderStore
+
+        return FolderStore(path)
+    if path == url and path.lower().endswith(SQLITE):
+        from .sqlite import SqliteStore
+
+        return SqliteStore(path, limits)
+    from .jsonl import JsonlStore
+
     return JsonlStore(path)

@@ -15,11 +15,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from errno import EDQUOT, EFBIG, ENOSPC
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from . import StoreError
+from . import StoreError, absolute, cannot
 from .lines import Lines, Lost, Placed, cut
 
 if TYPE_CHECKING:
@@ -61,12 +60,7 @@ class IndexedFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """`path` of the file; a relative one keeps the meaning it has now. Raises StoreError."""
         self.url = os.fspath(path)
-        try:
-            self._path = os.path.abspath(self.url)
-        except OSError:
-            raise StoreError(
-                f"{self.url} is relative to a directory that is gone; give a full path"
-            ) from None
+        self._path = absolute(self.url)
         self._fd: int | None = None
         self._fd_inode = 0
         self._index: Index | None = None
@@ -137,7 +131,7 @@ class IndexedFile:
             self._close()
         except OSError as problem:
             self._forget()
-            raise StoreError(self._cannot("read", problem)) from problem
+            raise cannot(self.url, "read", problem) from problem
 
     def _catch_up(self, now: os.stat_result) -> None:
         if not stat.S_ISREG(now.st_mode):
@@ -286,12 +280,6 @@ class IndexedFile:
                         yield placed
         if not newest_first:
             yield from read
-
-    def _cannot(self, what: str, problem: OSError) -> str:
-        full = problem.errno in (ENOSPC, EDQUOT, EFBIG)
-        todo = "make room" if full else f"make it {'readable' if what == 'read' else 'writable'}"
-        reason = problem.strerror or str(problem)
-        return f"{self.url} cannot be {what} ({reason}); {todo}, or set CACHY_STORE to another path"
 
     def __del__(self) -> None:
         try:

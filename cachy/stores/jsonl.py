@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from . import StoreError
+from . import StoreError, cannot, check
 from .indexed import BLOCK, FLAGS, LOCK, IndexedFile
-from .lines import HEAD, cut, runs, tombstone
+from .lines import cut, runs, tombstone
 from .locking import lock, unlock
 
 _CONFLICT = (b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>")
@@ -46,11 +46,16 @@ class JsonlStore(IndexedFile):
             return line
 
     def put(self, key: str, line: bytes) -> None:
-        """Append `line`, a JSON object that starts with `key` (32 hex digits). Raises StoreError, else ValueError."""
-        start = HEAD + key.encode() + b'",'
-        if len(key) != 32 or not line.startswith(start) or not line.endswith(b"}") or b"\n" in line:
-            raise ValueError(f"not the line of a recording: {line[:50]!r}")
+        """Append `line`, the line of a recording under `key`. Raises StoreError, else ValueError.
+
+        One of pycachy is not appended when there is one of its key: the first would win.
+        """
+        check(key, line)
         with LOCK:
+            if len(key) == 8:
+                self._refresh()
+                if self._place(key.encode()) is not None:
+                    return
             self._append(line)
 
     def delete(self, key: str) -> bool:
@@ -135,7 +140,7 @@ class JsonlStore(IndexedFile):
                 finally:
                     os.close(fd)
         except OSError as problem:
-            raise StoreError(self._cannot("written", problem)) from problem
+            raise cannot(self.url, "written", problem) from problem
         raise StoreError(f"{self.url} is replaced all the time; set CACHY_STORE to another path")
 
     def _open_to_append(self) -> int:

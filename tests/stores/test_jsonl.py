@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores.contract import KEYS, A, B, C, StoreContract, line_of
+from stores.contract import KEYS, A, B, C, StoreContract, child, line_of, run
 
 import cachy
 from cachy.recording import response_of
@@ -55,35 +55,6 @@ def side_file(
     monkeypatch.setattr(indexed, "_SCANNED", 1)
     monkeypatch.setattr(indexed, "_IN_MEMORY", 1)
     return folder
-
-
-def child(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
-    """A process of its own that runs `code` with this cachy, its pipes open."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("CACHY", "PYTHON"))}
-    env["CACHY"] = "0"
-    prelude = (
-        f"import sys; sys.path[:0] = {[ROOT, str(Path(ROOT) / 'tests'), str(Path(__file__).parents[1])]!r}\n"
-        "from cachy.stores import StoreError, index, indexed\n"
-        "from cachy.stores.jsonl import JsonlStore\n"
-        f"index.folder = lambda: {index.folder()!r}\n"
-        f"indexed._SCANNED, indexed._IN_MEMORY = {indexed._SCANNED}, {indexed._IN_MEMORY}\n"
-    )
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [sys.executable, "-c", prelude + code, *map(str, arguments)],
-        env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True, **options,
-    )  # fmt: skip
-
-
-def run(code: str, *arguments: object, **options: Any) -> str:
-    """The output of a child that must end well."""
-    process = child(code, *arguments, **options)
-    try:
-        out, err = process.communicate(timeout=120)
-    finally:
-        process.kill()  # one that hangs must not hang the tests
-    assert process.returncode == 0, err
-    return out
 
 
 class TestContract(StoreContract):
@@ -441,7 +412,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         (A, line_of(A) + b"\n"),
         (A, line_of(A)[:-2]),
         (A, line_of(A) + b"\n" + line_of(B)),
-        (OLD, OLD_LINE),
+        (OLD, line_of(A)),
         (A, b""),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cachy import settings, trust
+from cachy.values import Limits
 
 DEFAULTS = {
     "mode": "auto",
@@ -21,6 +22,9 @@ DEFAULTS = {
     "on_miss": "raise",
     "pace": 0.0,
     "summary": True,
+    "max_size": None,
+    "max_count": None,
+    "max_age": None,
 }
 
 links = pytest.mark.skipif(os.name == "nt", reason="on Windows not everybody may make links")
@@ -251,6 +255,17 @@ WRONG = [
     ("pace", []),
     ("summary", "maybe"),
     ("summary", 2),
+    ("max_size", "many"),
+    ("max_size", "5 XB"),
+    ("max_size", 0),
+    ("max_size", True),
+    ("max_size", 1.5),
+    ("max_size", float("inf")),
+    ("max_count", "-3"),
+    ("max_count", 0),
+    ("max_age", "soon"),
+    ("max_age", True),
+    ("max_age", "0d"),
 ]
 
 
@@ -352,6 +367,32 @@ def test_a_projects_store_is_relative_to_the_project(load: Any, project: Path, s
     assert found.warnings == ()
 
 
+def test_the_slash_that_makes_a_folder_of_a_store_stays(load: Any, project: Path, user: Path) -> None:
+    """From the project's file, where the path becomes absolute, and from the environment."""
+    found = load(toml="[tool.cachy]\nstore = 'calls/'")
+    assert found.store == f"{project}{os.sep}calls{os.sep}"
+    assert load(CACHY_STORE=f"{user}/calls/").store == f"{user}{os.sep}calls{os.sep}"
+    assert load(CACHY_STORE=f"{user}/calls").store == f"{user}{os.sep}calls"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1000", 1000),
+        ("2 KB", 2000),
+        ("1.5 MB", 1_500_000),
+        ("2GiB", 2 * 2**30),
+        ("3 tib", 3 * 2**40),
+        (7, 7),
+    ],
+)
+def test_the_limits_of_a_store(load: Any, text: Any, size: int) -> None:
+    """Sizes with their units, ages as in ttl."""
+    found = load({"max_size": text, "max_count": "20", "max_age": "12h"})
+    assert found.limits == Limits(size, 20, 43200.0)
+    assert found.warnings == ()
+
+
 @links
 def test_a_default_store_that_leads_out_of_the_project(load: Any, project: Path, user: Path) -> None:
     """A link in the place of `cachy.jsonl` is not followed out of the project unless the user names the place."""
@@ -407,7 +448,7 @@ def test_a_child_reads_the_same_settings(load: Any, tmp_path: Path) -> None:
         {"store": "x.jsonl", "summary": False},
         toml="[tool.cachy]\non-miss = 'respond'\nredact = ['a']\nignore = ['a:/x{1,2}/', 'b']\n[tool.cachy.hosts]\n"
         "'localhost:*' = 'openai'\n'gw.corp' = {as = 'api.openai.com'}",
-        config="pace = 'recorded'\nrecord-status = [404, 400]\nkeep-headers = ['x-a', 'x-b']",
+        config="max-size = '2 GiB'\nmax-count = 5\nmax-age = '1w'\npace = 'recorded'\nrecord-status = [404, 400]\nkeep-headers = ['x-a', 'x-b']",
         CACHY_MODE="record",
         scoped=True,
     )
