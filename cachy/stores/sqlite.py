@@ -1,0 +1,343 @@
+"""A store in an SQLite database: for large private caches that nobody reads or merges.
+
+It can be kept below a size, a number of recordings and an age; what was used least recently goes first. Many
+processes may use it at once (WAL). Where the file system has no shared memory (network drives), SQLite falls back to
+a rollback journal by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from threading import RLock
+from typing import Any, TypeVar
+
+from ..recording import provider_of
+from ..values import NO_LIMITS, Limits
+from . import StoreError, absolute, check
+
+_ID = 0x63616368  # "cach": by this the file of ours is known
+_VERSION = 1
+_PATIENCE = 10.0  # seconds to wait for another process that writes
+_BATCH = 256  # recordings read or evicted at a time
+_USED = 60  # seconds below which it does not matter when a recording was last used
+_TABLES = f"""
+PRAGMA application_id = {_ID};
+PRAGMA user_version = {_VERSION};
+CREATE TABLE recordings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, provider TEXT NOT NULL, at INTEGER NOT NULL,
+    used INTEGER NOT NULL, size INTEGER NOT NULL, line BLOB NOT NULL
+);
+CREATE INDEX by_provider ON recordings (provider);
+CREATE INDEX by_use ON recordings (used);
+CREATE INDEX by_age ON recordings (at);
+CREATE TABLE total (number INTEGER NOT NULL, size INTEGER NOT NULL);
+INSERT INTO total VALUES (0, 0);
+CREATE TRIGGER came AFTER INSERT ON recordings BEGIN
+    UPDATE total SET number = number + 1, size = size + new.size; END;
+CREATE TRIGGER went AFTER DELETE ON recordings BEGIN
+    UPDATE total SET number = number - 1, size = size - old.size; END;
+"""
+_now = time.time  # copied: a program may freeze the clock
+_Result = TypeVar("_Result")
+
+# One lock for all stores, which a fork waits for, so that no child inherits a connection in the middle of a statement.
+_LOCK = RLock()
+_left: list[sqlite3.Connection] = []
+"""Connections of a parent process: a child may neither use nor close them, https://sqlite.org/howtocorrupt.html#_carrying_an_open_database_across_a_fork_."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
+
+
+class SqliteStore:
+    """Recordings in an SQLite database. Safe to use from many threads and processes at once, and after a fork."""
+
+    def __init__(self, path: str | os.PathLike[str], limits: Limits = NO_LIMITS) -> None:
+        """`path` of the file; a relative one keeps the meaning it has now. Raises StoreError."""
+        self.url = os.fspath(path)
+        self._path = absolute(self.url)
+        self._limits = limits
+        self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int, int] = (0, 0, 0)
+        self._touched: dict[str, int] = {}
+        self._aged = 0.0
+
+    def get(self, key: str) -> bytes | None:
+        """The line recorded under `key`, or None. Raises StoreError."""
+
+        def read(connection: sqlite3.Connection) -> bytes | None:
+            row = connection.execute(
+                "SELECT line, used, key FROM recordings WHERE key = ?", (key,)
+            ).fetchone()
+            if row is None:
+                return None
+            if self._limits and (now := int(_now())) - row[1] > _USED:
+                self._touched[row[2]] = now
+                if len(self._touched) > _BATCH:
+                    self._note_use(connection)
+            return bytes(row[0])
+
+        return self._with(read, None)
+
+    def put(self, key: str, line: bytes) -> None:
+        """Write `line` under `key`; evict what is above the limits. Raises StoreError, else ValueError."""
+        check(key, line)
+        provider = provider_of(line)
+        now = int(_now())
+
+        def write(connection: sqlite3.Connection) -> None:
+            with _transaction(connection):
+                connection.execute("DELETE FROM recordings WHERE key = ?", (key,))
+                connection.execute(
+                    "INSERT INTO recordings (key, provider, at, used, size, line) VALUES (?, ?, ?, ?, ?, ?)",
+                    (key, provider, now, now, len(line), line),
+                )
+                if self._limits:
+                    self._note_use(connection)
+                    self._evict(connection, now)
+
+        self._with(write, None, create=True)
+
+    def delete(self, key: str) -> bool:
+        """Remove `key`; whether it was there. Raises StoreError."""
+
+        def remove(connection: sqlite3.Connection) -> bool:
+            with _transaction(connection):
+                return connection.execute("DELETE FROM recordings WHERE key = ?", (key,)).rowcount > 0
+
+        return self._with(remove, False)
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        """Every (key, line), oldest first. Raises StoreError."""
+        return self._walk("id > ? ORDER BY id", 0)
+
+    def __reversed__(self) -> Iterator[tuple[str, bytes]]:
+        """Every (key, line), newest first. Raises StoreError."""
+        return self._walk("id < ? ORDER BY id DESC", 2**63 - 1)
+
+    def _walk(self, where: str, last: int) -> Iterator[tuple[str, bytes]]:
+        # Only keys in batches, and no statement left open between them: that would keep the log from being written back.
+        newest = self._with(lambda connection: _one(connection, "SELECT max(id) FROM recordings"), None) or 0
+        while True:
+            sql = f"SELECT id, key FROM recordings WHERE {where} LIMIT {_BATCH}"
+            rows: list[Any] = self._with(lambda connection: connection.execute(sql, (last,)).fetchall(), [])  # noqa: B023
+            for number, key in rows:
+                last = number
+                line = self.get(key) if number <= newest else None
+                if line is not None:
+                    yield key, line
+            if not rows:
+                return
+
+    def __len__(self) -> int:
+        """How many keys there are. Raises StoreError."""
+        return self._with(lambda connection: int(_one(connection, "SELECT number FROM total")), 0)
+
+    @property
+    def legacy(self) -> bool:
+        """Whether it holds any recording of pycachy. Raises StoreError."""
+        sql = "SELECT EXISTS (SELECT 1 FROM recordings WHERE provider = '')"
+        return self._with(lambda connection: bool(_one(connection, sql)), False)
+
+    @property
+    def providers(self) -> frozenset[str]:
+        """Names of the providers of its recordings. Raises StoreError."""
+        # From one to the next in the index: DISTINCT would read all of it.
+        sql = """WITH RECURSIVE names (name) AS (
+                SELECT min(provider) FROM recordings WHERE provider > ''
+                UNION ALL SELECT (SELECT min(provider) FROM recordings WHERE provider > name) FROM names
+                WHERE name IS NOT NULL
+            ) SELECT name FROM names WHERE name IS NOT NULL"""
+        rows: list[Any] = self._with(lambda connection: connection.execute(sql).fetchall(), [])
+        return frozenset(name for (name,) in rows)
+
+    @property
+    def problems(self) -> str | None:
+        """None: what is wrong with a database is an error when it is used."""
+        return None
+
+    def compact(self) -> None:
+        """Give the space of what was deleted back to the file system. Raises StoreError."""
+
+        def vacuum(connection: sqlite3.Connection) -> None:
+            with _transaction(connection):
+                self._note_use(connection)
+                self._evict(connection, int(_now()))
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        self._with(vacuum, None)
+
+    def close(self) -> None:
+        """Let go of the file; the store may be used again afterwards."""
+        with _LOCK:
+            if self._connection is not None and self._touched and self._opened[0] == os.getpid():
+                with suppress(sqlite3.Error):  # how recently they were used is no reason to fail
+                    self._note_use(self._connection)
+            self._drop()
+
+    def __del__(self) -> None:
+        try:
+            self.close()
+        except Exception:  # noqa: BLE001 - at the end of the interpreter this module's names are None
+            pass
+
+    # Eviction
+
+    def _note_use(self, connection: sqlite3.Connection) -> None:
+        touched, self._touched = self._touched, {}
+        connection.executemany(
+            "UPDATE recordings SET used = max(used, ?) WHERE key = ?",
+            [(used, key) for key, used in touched.items()],
+        )
+
+    def _evict(self, connection: sqlite3.Connection, now: int) -> None:
+        limits, went = self._limits, 0
+        if limits.age is not None and now - self._aged > _USED:
+            self._aged = now
+            went += connection.execute("DELETE FROM recordings WHERE at < ?", (now - limits.age,)).rowcount
+        newest = _one(connection, "SELECT max(id) FROM recordings")
+        while True:
+            number, size = connection.execute("SELECT number, size FROM total").fetchone()
+            above = limits.count is not None and number > limits.count
+            if number <= 1 or not (above or (limits.size is not None and size > limits.size)):
+                break
+            # One in a hundred at a time, so that not each new recording has to evict one.
+            went += connection.execute(
+                "DELETE FROM recordings WHERE id IN"
+                " (SELECT id FROM recordings WHERE id <> ? ORDER BY used, id LIMIT ?)",
+                (newest, max(1, min(_BATCH, number // 100))),
+            ).rowcount
+        if went:
+            connection.execute("PRAGMA incremental_vacuum").fetchall()
+
+    # The connection
+
+    def _with(
+        self, use: Callable[[sqlite3.Connection], _Result], empty: _Result, create: bool = False
+    ) -> _Result:
+        """What `use` makes of the database; `empty` when there is none. Raises StoreError."""
+        with _LOCK:
+            try:
+                connection = self._connected(create)
+                return empty if connection is None else use(connection)
+            except (sqlite3.Error, OSError) as problem:
+                self._drop()
+                raise self._cannot(problem, create) from problem
+
+    def _connected(self, create: bool) -> sqlite3.Connection | None:
+        try:
+            there = os.stat(self._path)
+            facts = (os.getpid(), there.st_dev, there.st_ino)
+        except (FileNotFoundError, NotADirectoryError):
+            if not create:
+                self._drop()
+                return None
+            facts = (os.getpid(), -1, -1)
+        if self._connection is not None and facts == self._opened:
+            return self._connection
+        self._drop()  # another process's, or of a file that lies there no longer
+        if create:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        if not self._open(create):
+            return None
+        there = os.stat(self._path)
+        self._opened = (os.getpid(), there.st_dev, there.st_ino)
+        return self._connection
+
+    def _open(self, create: bool) -> bool:
+        """Whether there is a database now; an empty file is none yet."""
+        connection = self._connect(create)
+        self._connection = connection
+        if _one(connection, "PRAGMA application_id") == _ID:
+            version = _one(connection, "PRAGMA user_version")
+            if version > _VERSION:
+                self._drop()
+                raise StoreError(f"{self.url} was written by a newer cachy; install that version")
+            return True
+        if _one(connection, "SELECT count(*) FROM sqlite_master"):
+            self._drop()
+            raise StoreError(f"{self.url} is not a file of recordings; set CACHY_STORE to another path")
+        if not create:
+            self._drop()
+            return False
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        with suppress(sqlite3.OperationalError):  # two are making it at once; the other one does this
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        with _transaction(connection):
+            if _one(connection, "PRAGMA application_id") != _ID:
+                for statement in _statements():
+                    connection.execute(statement)
+        return True
+
+    def _connect(self, create: bool) -> sqlite3.Connection:
+        from urllib.parse import quote
+
+        # Beside the file SQLite needs two of its own, unless nobody can write there anyway.
+        writable = create or os.access(os.path.dirname(self._path), os.W_OK)
+        how = (
+            "rwc" if create else "rw" if writable or os.path.exists(self._path + "-wal") else "ro&immutable=1"
+        )
+        path = quote(self._path.replace(os.sep, "/"))
+        connection = sqlite3.connect(
+            f"file:{'/' if os.name == 'nt' else ''}{path}?mode={how}",
+            uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False,
+        )  # fmt: skip
+        # What is committed survives the death of the process; after a power cut the last moments may be missing.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._opened[0] not in (0, os.getpid()):
+            _left.append(connection)
+            return
+        with suppress(sqlite3.Error):
+            connection.close()
+
+    def _cannot(self, problem: Exception, writing: bool) -> StoreError:
+        text = str(problem)
+        if isinstance(problem, sqlite3.DatabaseError) and (
+            "not a database" in text or "malformed" in text or "no such table" in text
+        ):
+            return StoreError(
+                f"{self.url} is not a file of recordings, or damaged; set CACHY_STORE to another path"
+            )
+        todo = (
+            "make room"
+            if "full" in text
+            else "check that it is there and yours, or set CACHY_STORE to another path"
+        )
+        return StoreError(f"{self.url} cannot be {'written' if writing else 'read'} ({text}); {todo}")
+
+
+class _transaction:
+    """All of the block or nothing; other writers wait."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _one(connection: sqlite3.Connection, sql: str) -> Any:
+    return connection.execute(sql).fetchone()[0]
+
+
+def _statements() -> Iterator[str]:
+    rest = ""
+    for line in _TABLES.strip().splitlines():
+        rest += line + "\n"
+        if sqlite3.complete_statement(rest):
+            yield rest
+            rest = ""
