@@ -10,6 +10,11 @@ import sys
 _VERBS = {
     "run": ("run", "record and replay a command and all Python processes it starts (also: cachy-run)"),
     "demo": ("demo", "see it work, with no key and no network"),
+    "ls": ("browse", "list recordings, by provider, model, text, test, age, status"),
+    "show": ("browse", "one recording as a conversation"),
+    "search": ("browse", "find words in questions and answers"),
+    "diff": ("compare", "why two requests are not the same recording"),
+    "stats": ("counting", "how many recordings, tokens, seconds, dollars; by provider, model, test"),
     "init": ("setup", "switch cachy on for the project in this folder"),
     "trust": ("setup", "let this project's pyproject.toml switch cachy on"),
     "config": ("setup", "every setting, its value, and where it came from"),
@@ -61,9 +66,17 @@ def main(argv: list[str] | None = None) -> int:
         status = int(run(arguments[1:]))
         sys.stdout.flush()
         return status
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         # Whoever reads has seen enough (`cachy config | head`). Python would complain at exit that it cannot flush.
         import os
 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as problem:
+        from .talk import told
+
+        if not told(problem):
+            raise
+        return 2

@@ -40,14 +40,14 @@ class Usage:
 
 def usage(request: Request, response: Response) -> Usage | None:
     """The tokens that an answer says it has cost, or None when it says nothing of the kind."""
-    documents = [value for value in _documents(response) if isinstance(value, dict)]
+    told = [value for value in documents(response) if isinstance(value, dict)]
     if request.method == "GET":
         # Who fetches an answer a second time pays nothing; a job tells what it has cost when it is done.
-        documents = [value for value in documents if value.get("background") or value.get("object") == _RUN]
+        told = [value for value in told if value.get("background") or value.get("object") == _RUN]
     for dialect in _DIALECTS:
-        found = dialect(documents)
+        found = dialect(told)
         if found is not None:
-            return found if found.model else replace(found, model=_model_asked(request))
+            return found if found.model else replace(found, model=model_asked(request))
     return _in_headers(request, response)
 
 
@@ -248,13 +248,14 @@ def _in_headers(request: Request, response: Response) -> Usage | None:
         return None
     cached = response.header("x-amzn-bedrock-cache-read-input-token-count")
     both = [int(text) if text.isdecimal() else 0 for text in (cached, written)]
-    return Usage(int(read) + both[0], both[1], both[0], model=_model_asked(request))
+    return Usage(int(read) + both[0], both[1], both[0], model=model_asked(request))
 
 
 _IN_PATH = re.compile(r"/(?:model|models|tunedModels|deployments)/([^/:]+(?::\d+)?)")
 
 
-def _model_asked(request: Request) -> str:
+def model_asked(request: Request) -> str:
+    """The model that a request names in its body or its path, or ""."""
     data = request.body.data
     if data and data.lstrip()[:1] == b"{":
         try:
@@ -267,7 +268,7 @@ def _model_asked(request: Request) -> str:
     return found[1] if found else ""
 
 
-def _documents(response: Response) -> list[Json]:
+def documents(response: Response) -> list[Json]:
     """The JSON documents of an answer, each event of a stream being one."""
     if rpc.is_answer(response):
         return rpc.messages(response)

@@ -1,0 +1,164 @@
+"""`cachy stats`: what lies in a store, and what it was worth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..report import terminal
+from ..report.entry import Entry
+from ..report.messages import size
+from ..report.prices import Prices, Sum
+from . import shelf
+from .talk import bar, cut, emit, line, progress, say
+
+_SHOWN = 12  # rows of a table
+
+
+@dataclass
+class Total:
+    """What a group of recordings comes to."""
+
+    recordings: int = 0
+    bytes: int = 0
+    live_ms: int = 0
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    money: Sum = field(default_factory=Sum)
+    first: str = ""
+    last: str = ""
+
+    def add(self, entry: Entry, prices: Prices) -> None:
+        """Count a recording. Raises ValueError for a damaged one, before anything is counted."""
+        used, ms, at = entry.usage, entry.response.ms, entry.at
+        price = prices.of(entry)
+        self.recordings += 1
+        self.bytes += len(entry.line)
+        self.live_ms += ms
+        if at:
+            self.first = min(self.first or at, at)
+            self.last = max(self.last, at)
+        if used:
+            self.input += used.input
+            self.output += used.output
+            self.cached += used.cached
+            self.reasoning += used.reasoning
+            if prices.known:
+                self.money.add(price)
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "recordings": self.recordings,
+            "bytes": self.bytes,
+            "first": self.first or None,
+            "last": self.last or None,
+            "live_ms": self.live_ms,
+            "tokens": {name: getattr(self, name) for name in ("input", "output", "cached", "reasoning")},
+            "usd_estimate": round(float(self.money.dollars), 6) if self.money.priced else None,
+            "priced": self.money.priced,
+            "unpriced": self.money.unpriced,
+        }
+
+
+def stats(argv: list[str]) -> int:
+    """`cachy stats`: totals, and the same by provider, model and test."""
+    parser = shelf.parser(
+        "stats",
+        "What is recorded: how many recordings, how large, how long the live calls took, tokens, money; in all and by"
+        " provider, model and test. Money is an estimate by genai-prices (pip install 'cachy-run[cost]').",
+        "  cachy stats\n  cachy stats --newer 7d --json",
+    )
+    shelf.add_filters(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    options = parser.parse_args(argv)
+    store = shelf.opened(options)
+    passes, prices = shelf.Filter(options, store), Prices()
+    tests = shelf.tests_using(store)
+    whole, damaged = Total(), 0
+    groups: dict[str, dict[str, Total]] = {"provider": {}, "model": {}, "test": {}}
+    for entry in progress(shelf.entries(store, newest_first=False), len(store), "Counting"):
+        try:
+            if not passes(entry):
+                continue
+            named = {"provider": [entry.provider], "model": [entry.model], "test": tests.get(entry.key, [])}
+            whole.add(entry, prices)
+        except ValueError:
+            damaged += 1
+            continue
+        for kind, names in named.items():
+            for name in filter(None, names):
+                groups[kind].setdefault(name, Total()).add(entry, prices)
+    where, disk = terminal.place(store.url), _on_disk(store.url)
+    if options.json:
+        by = {
+            kind: [{"name": name, **total.facts()} for name, total in _largest(found)]
+            for kind, found in groups.items()
+        }
+        emit({"store": where, "disk_bytes": disk, "damaged": damaged, **whole.facts(), "by": by})
+        return 0
+    line((where, "bold"), f": {whole.recordings:,} recordings, {size(whole.bytes)}", _period(whole))
+    if not whole.recordings:
+        return 0
+    facts = [f"made live they took {terminal.duration(whole.live_ms)}", *_tokens(whole), str(whole.money)]
+    line(" · ".join(filter(None, facts)))
+    for kind, found in groups.items():
+        _chart(kind, found)
+    if damaged:
+        say(f"{damaged} damaged left out; `cachy verify` names them")
+    if disk and disk - whole.bytes - whole.recordings > 1000 and not passes.chooses:
+        say(
+            f"{size(disk - whole.bytes - whole.recordings)} of the file are no longer needed; `cachy compact` frees them"
+        )
+    if whole.input and not prices.known:
+        say("money: pip install 'cachy-run[cost]'")
+    return 0
+
+
+def _largest(found: dict[str, Total]) -> list[tuple[str, Total]]:
+    return sorted(found.items(), key=lambda pair: (-pair[1].recordings, pair[0]))
+
+
+def _period(total: Total) -> str:
+    first, last = total.first[:10], total.last[:10]
+    return "" if not first else f", {first}" if first == last else f", {first} to {last}"
+
+
+def _tokens(total: Total) -> Iterable[str]:
+    if total.input or total.output:
+        cached = f" ({total.cached:,} from a cache)" if total.cached else ""
+        yield f"{total.input:,} tokens in{cached}, {total.output:,} out"
+
+
+def _chart(kind: str, found: dict[str, Total]) -> None:
+    if not found:
+        return
+    rows = _largest(found)
+    most = rows[0][1].recordings
+    line("")
+    line(
+        (
+            f"{'by ' + kind:<30} {'':<20} {'recordings':>10} {'size':>9} {'tokens in':>11} {'out':>10}  money",
+            "bold",
+        )
+    )
+    for name, total in rows[:_SHOWN]:
+        line(
+            f"{cut(name, 30):<30} ",
+            (f"{bar(total.recordings / most):<20}", "cyan"),
+            f" {total.recordings:>10,} {size(total.bytes):>9} {total.input:>11,} {total.output:>10,}  {total.money}",
+        )
+    if len(rows) > _SHOWN:
+        line(f"and {len(rows) - _SHOWN} more")
+
+
+def _on_disk(url: str) -> int | None:
+    """Bytes of the file that a store is; None when it is none."""
+    try:
+        return os.path.getsize(url) if os.path.isfile(url) else None
+    except OSError:
+        return None

@@ -1,0 +1,158 @@
+"""What the verbs read: which store, which recording a key's beginning means, and which ones a filter lets through."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from itertools import islice
+from math import ceil, log
+
+from .. import settings
+from ..report.entry import Entry
+from ..report.terminal import place
+from ..stores import Store, open_store
+from ..values import ttl
+from .talk import Problem, progress
+
+_SHORTEST = 8  # digits of a key that are shown
+_LISTED = 10  # recordings that an ambiguous key may mean, that are named
+
+
+def parser(verb: str, what: str, examples: str = "") -> argparse.ArgumentParser:
+    """The parser of a verb that works on a store."""
+    made = argparse.ArgumentParser(
+        prog=f"cachy {verb}",
+        description=what,
+        epilog=f"examples:\n{examples}" if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument(
+        "--store", metavar="STORE", help="path or URL of the recordings (default: the project's)"
+    )
+    return made
+
+
+def opened(options: argparse.Namespace) -> Store:
+    """The store that is meant. Raises Problem when there is none, StoreError when it cannot be read."""
+    found = loaded(options.store)
+    if "://" not in found.store and not os.path.exists(found.store.removeprefix("jsonl:")):
+        raise Problem(f"there are no recordings: {place(found.store)} does not exist (another one: --store)")
+    return open_store(found.store)
+
+
+def loaded(store: str | None = None) -> settings.Settings:
+    """The settings that hold here, whether cachy is switched on or not."""
+    environ = {name: value for name, value in os.environ.items() if name != "CACHY"}
+    return settings.load({"store": store} if store else {}, environ=environ, consent=True, scoped=True)
+
+
+def entries(store: Store, newest_first: bool = True) -> Iterator[Entry]:
+    """Every recording, read as it is asked for."""
+    for key, line in reversed(store) if newest_first else store:
+        yield Entry(key, line)
+
+
+def digits(store: Store) -> int:
+    """How many digits of a key tell it from all others, most likely: twice what would count them, as in git."""
+    return max(_SHORTEST, ceil(2 * log(max(2, len(store)), 16)) + 1)
+
+
+def find(store: Store, prefix: str) -> Entry:
+    """The recording whose key begins with `prefix`. Raises Problem when there is none, or more than one."""
+    wanted = prefix.lower()
+    if not wanted or set(wanted) - set("0123456789abcdef"):
+        raise Problem(f"{prefix!r} is not the beginning of a key (`cachy ls` shows them)")
+    line = store.get(wanted) if len(wanted) in (8, 32) else None
+    if line is not None and len(wanted) == 32:
+        return Entry(wanted, line)
+    alike = (Entry(key, line) for key, line in progress(reversed(store), len(store), "Looking for the key"))
+    found = list(islice((entry for entry in alike if entry.key.startswith(wanted)), _LISTED + 1))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise Problem(f"no key in {place(store.url)} begins with {prefix}")
+    listed = "".join(f"\n  {entry.key}  {_told(entry)}" for entry in found[:_LISTED])
+    more = "\n  and more" if len(found) > _LISTED else ""
+    raise Problem(f"{prefix} may be any of these; say more of it:{listed}{more}")
+
+
+def _told(entry: Entry) -> str:
+    try:
+        return f"{entry.at}  {entry.model or entry.provider}  {entry.title[:60]}"
+    except ValueError:
+        return "(damaged)"
+
+
+def tests_using(store: Store) -> dict[str, list[str]]:
+    """The tests that used each recording, by its key, as the pytest plugin has noted them."""
+    return {}
+
+
+def add_filters(parser: argparse.ArgumentParser) -> None:
+    """The options that choose recordings; all that are given must hold."""
+    group = parser.add_argument_group("which recordings")
+    group.add_argument("--provider", metavar="NAME", help="of this provider; with * for any letters")
+    group.add_argument("--model", metavar="NAME", help="of this model: --model 'gpt-5*'")
+    group.add_argument("--text", metavar="WORDS", help="with these words in question or answer")
+    group.add_argument("--test", metavar="NAME", help="used by a test with this in its name")
+    group.add_argument("--older", metavar="AGE", help="recorded before that: 30d, 12h")
+    group.add_argument("--newer", metavar="AGE", help="recorded since then")
+    group.add_argument("--status", metavar="CODE", help="answered with this HTTP status: 200, 4xx")
+    group.add_argument("--partial", action="store_true", help="whose reader left before the end")
+
+
+class Filter:
+    """What the options of `add_filters` let through."""
+
+    def __init__(self, options: argparse.Namespace, store: Store) -> None:
+        """Raises Problem when an option is wrong."""
+        self._options = options
+        self._older, self._newer = (_seconds(name, getattr(options, name)) for name in ("older", "newer"))
+        self._tests = tests_using(store) if options.test else {}
+        self._status = (options.status or "").lower()
+        if self._status and (len(self._status) != 3 or set(self._status) - set("0123456789x")):
+            raise Problem(f"--status {options.status}: a code such as 200, or 4xx")
+
+    @property
+    def chooses(self) -> bool:
+        """Whether any option was given at all."""
+        given = self._options
+        named = (given.provider, given.model, given.text, given.test, given.older, given.newer, given.status)
+        return any(named) or given.partial
+
+    def __call__(self, entry: Entry) -> bool:
+        """Whether a recording passes. Raises ValueError for a damaged one."""
+        wanted = self._options
+        age = entry.age() if self._older is not None or self._newer is not None else None
+        # The cheap questions first: each of the later ones reads more of the line.
+        return (
+            (not wanted.provider or _like(entry.provider, wanted.provider))
+            and (self._older is None or (age is not None and age > self._older))
+            and (self._newer is None or (age is not None and age <= self._newer))
+            and (not wanted.test or any(wanted.test in test for test in self._tests.get(entry.key, ())))
+            and (not wanted.model or _like(entry.model, wanted.model))
+            and (not wanted.partial or entry.response.partial)
+            and (not self._status or _is_status(entry.response.status, self._status))
+            and (not wanted.text or wanted.text.casefold() in entry.words.casefold())
+        )
+
+
+def _like(value: str, pattern: str) -> bool:
+    return fnmatchcase(value.lower(), pattern.lower())
+
+
+def _is_status(status: int, wanted: str) -> bool:
+    return all(digit in ("x", shown) for digit, shown in zip(wanted, str(status), strict=False))
+
+
+def _seconds(name: str, value: str | None) -> float | None:
+    if not value:
+        return None
+    try:
+        (rule,) = ttl(value)
+    except ValueError:
+        raise Problem(f"--{name} {value}: a time such as 30d, 12h, 15m or 90s") from None
+    return rule.seconds
