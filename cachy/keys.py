@@ -173,6 +173,39 @@ def from_object(form: dict[str, Any]) -> Canonical:
     return Canonical(_encode(form))
 
 
+def again(form: dict[str, Any], rules: Rules, host: str) -> Canonical:
+    """The canonical request that these rules make today of one that is recorded; `form` itself is changed.
+
+    What had been left out or folded stays so. `ids` holds the recorded markers: what `‹id 1›` is called now.
+    """
+    made = Made()
+    form["host"] = host
+    if "query" in form:
+        pairs = [(name, value) for name, value in form["query"]]
+        form["query"] = redact.query_that_counts(pairs, rules.secret)
+    if "headers" in form:
+        wanted = rules.headers | {"host"}
+        kept = {
+            name: value
+            for name, value in form["headers"].items()
+            if name in wanted or name.startswith(rules.prefixes)
+        }
+        form["headers"] = kept
+    for name in ("query", "headers"):
+        if not form.get(name, True):
+            del form[name]
+    body = form.get("body", {})
+    if "json" in body:
+        if rules.normalise:
+            body["json"] = rules.normalise(body["json"], made)
+        if rules.ignore:
+            body["json"] = rules.ignore.json(body["json"])
+        body["json"] = _fold(body["json"])
+    if rules.ignore:
+        rules.ignore.mark(form)
+    return Canonical(_encode(form), tuple(made.numbers), made.dropped)
+
+
 def _path(path: str) -> str:
     if "%" not in path:
         return path or "/"

@@ -39,7 +39,7 @@ def ls(argv: list[str]) -> int:
     digits = shelf.digits(store)
     count = 0
     for entry in found:
-        _row(entry, digits)
+        row(entry, digits)
         count += 1
     if not count:
         say(f"no recordings{' like that' if len(store) else ''} in {terminal.place(store.url)}")
@@ -59,7 +59,8 @@ def _passing(store: Store, passes: Callable[[Entry], bool]) -> Iterator[Entry]:
         say(f"{damaged} damaged left out; `cachy verify` names them")
 
 
-def _row(entry: Entry, digits: int) -> None:
+def row(entry: Entry, digits: int) -> None:
+    """One line about a recording. Raises ValueError for a damaged one."""
     status = "" if entry.response.status == 200 else str(entry.response.status)
     facts: list[Span] = [
         (f"{entry.key[:digits]:<{digits}}", "yellow"),
