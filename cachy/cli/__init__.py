@@ -20,6 +20,7 @@ _VERBS = {
     "compact": ("tend", "drop what is no longer needed from the file"),
     "verify": ("check", "is every recording whole, under its key, and without secrets"),
     "rekey": ("rekey", "bring recordings under the keys of today's settings"),
+    "copy": ("moving", "copy recordings from one store to another"),
     "init": ("setup", "switch cachy on for the project in this folder"),
     "trust": ("setup", "let this project's pyproject.toml switch cachy on"),
     "config": ("setup", "every setting, its value, and where it came from"),
