@@ -6,6 +6,7 @@ A transport asks `Engine.ask` and gets a `Replay`, a `Forward` with which it mak
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -148,6 +149,9 @@ class Engine:
                     if not alone:
                         return Wait(flight)
                     flight = None
+                if flight is not None and not alone and (elsewhere := self._lease(wanted.key, flight)):
+                    self.flights.land(wanted.key, flight)
+                    return Wait(elsewhere)
                 if flight is not None and found is Found.NOTHING and self.recorded(wanted.key):
                     # Whoever led before us has landed since we looked.
                     self.flights.land(wanted.key, flight)
@@ -192,6 +196,12 @@ class Engine:
             return Forward(None)
         first = upload.to_send(request) if upload and upload.recorded else None
         return Forward(Recorder(self, request, claim, wanted, turn, flight, upload), first)
+
+    def _lease(self, key: str, flight: Flight) -> Flight | None:
+        """Make other processes wait for this flight; or what to wait for, when one of them was quicker."""
+        from .stores import leases
+
+        return leases.take(os.path.realpath(self.store.url), key, flight)
 
     def count(
         self,

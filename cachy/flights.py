@@ -1,4 +1,5 @@
-"""Single flight: identical requests that are under way at once in one process cause one call.
+"""Single flight: identical requests that are under way at once in one process cause one call. (For other processes
+and machines the leader holds a lease, see `cachy.stores.leases`.)
 
 The first one leads and calls; the others follow: they wait until its answer is recorded and are given that. When
 the leader's call fails, is left half-way, or is not recorded for any other reason, one follower leads next.
@@ -10,6 +11,7 @@ import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from threading import Event, RLock
+from typing import Protocol
 
 from .streaming import now
 
@@ -19,12 +21,23 @@ LONGEST = 600.0
 """Seconds after which a leader that has no answer yet is not waited for any longer: what the SDKs wait themselves."""
 
 
-class Flight:
-    """One live call that others wait for."""
+class Lease(Protocol):
+    """The right to make a call that other processes wait for. Its methods never raise."""
 
-    __slots__ = ("_began", "_landed", "_moved", "_wakers")
+    def moved(self) -> None:
+        """The answer has begun, or a piece of it has arrived."""
+
+    def release(self) -> None:
+        """The call has ended in whatever way. May be called again."""
+
+
+class Flight:
+    """One live call that others wait for, or anything else that will have happened."""
+
+    __slots__ = ("_began", "_landed", "_moved", "_wakers", "lease")
 
     def __init__(self) -> None:
+        self.lease: Lease | None = None
         self._landed = Event()
         self._wakers: list[Callable[[], None]] = []
         self._began = now()
@@ -45,10 +58,25 @@ class Flight:
     def moved(self) -> None:
         """The answer has begun, or a piece of it has arrived."""
         self._moved = now()
+        if self.lease is not None:
+            self.lease.moved()
 
     def wait(self, seconds: float) -> None:
         """Block the thread until the flight has landed, `seconds` at most."""
         self._landed.wait(seconds)
+
+    def land(self) -> None:
+        """It has happened; wake who waits for it. Never raises; may be called again."""
+        if self.lease is not None:
+            self.lease.release()
+        with _lock:
+            self._landed.set()
+            wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            try:
+                wake()
+            except RuntimeError:
+                pass  # its event loop is closed
 
     def on_landing(self, wake: Callable[[], None]) -> None:
         """Call `wake` once it has landed, from whatever thread that happens in; at once if it has."""
@@ -88,13 +116,7 @@ class Flights:
         with _lock:
             if self._by_key.get(key) is flight:
                 del self._by_key[key]
-            flight._landed.set()
-            wakers, flight._wakers = flight._wakers, []
-        for wake in wakers:
-            try:
-                wake()
-            except RuntimeError:
-                pass  # its event loop is closed
+        flight.land()
 
 
 # Re-entrant: a call that is let go of lands its flight from the garbage collector, which runs anywhere.

@@ -1,11 +1,11 @@
 """A store of one file per recording, which git merges clean with no attributes at all, also on a server.
 
     cachy/5f/5f17331ab....rec       a line of facts, then the body of the answer as it is
+    cachy/pycachy/0123abcd.rec      a line of pycachy
     cachy/.gitattributes            keeps git from changing line ends: bodies are bytes
 
 A file is written aside and renamed, so it is whole or not there; there is no lock and no index. The first line is the
-line of a recording (see `cachy.recording`) with `"size"`, the bytes of the body, in the place of the body. Files of
-pycachy's recordings hold its line.
+line of a recording (see `cachy.recording`) with `"size"`, the bytes of the body, in the place of the body.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from ..recording import provider_of
 from . import StoreError, absolute, cannot, check
 
 _KEY = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}")
-_SHARD = re.compile(r"[0-9a-f]{2}")
+_PYCACHY = "pycachy"
+_SHARD = re.compile(r"[0-9a-f]{2}|" + _PYCACHY)
 _END = ".rec"
 _ASIDE = ".aside"
 _STALE = 3600  # seconds after which a file aside is one of a writer that was killed
@@ -119,7 +120,12 @@ class FolderStore:
     @property
     def legacy(self) -> bool:
         """Whether it holds any recording of pycachy. Raises StoreError."""
-        return any(len(key) == 8 for key, _ in self._entries())
+        try:
+            return bool(os.listdir(os.path.join(self._path, _PYCACHY)))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as problem:
+            raise cannot(self.url, "read", problem) from problem
 
     @property
     def providers(self) -> frozenset[str]:
@@ -152,7 +158,7 @@ class FolderStore:
     # Files
 
     def _file(self, key: str) -> str:
-        return f"{self._path}{os.sep}{key[:2]}{os.sep}{key}{_END}"
+        return f"{self._path}{os.sep}{key[:2] if len(key) == 32 else _PYCACHY}{os.sep}{key}{_END}"
 
     def _read(self, key: str) -> bytes | None:
         if not _KEY.fullmatch(key):

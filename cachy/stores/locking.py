@@ -23,10 +23,11 @@ if sys.platform == "win32":
     _AT = 0x7FFF_FFFE
     _BUSY: tuple[type[OSError], ...] = (PermissionError, BlockingIOError)
 
-    def _lock(fd: int, how: int) -> None:
-        os.lseek(fd, _AT, os.SEEK_SET)
+    def _lock(fd: int, how: int, at: int = _AT) -> None:
+        os.lseek(fd, at, os.SEEK_SET)
         msvcrt.locking(fd, how, 1)
 
+    _lock_byte = _lock
     _TAKE, _FREE = msvcrt.LK_NBLCK, msvcrt.LK_UNLCK
 else:
     try:
@@ -40,7 +41,11 @@ else:
         if how:
             fcntl.flock(fd, how)
 
-    _BUSY = (BlockingIOError,)
+    def _lock_byte(fd: int, how: int, at: int) -> None:
+        if how:
+            fcntl.lockf(fd, how, 1, at)
+
+    _BUSY = (BlockingIOError, PermissionError)
 
 
 def lock(fd: int, patience: float = PATIENCE) -> bool:
@@ -64,3 +69,22 @@ def unlock(fd: int) -> None:
     """Let go of the lock on `fd`. Closing it is not enough: a child forked meanwhile holds the same open file."""
     with suppress(OSError):
         _lock(fd, _FREE)
+
+
+def take_byte(fd: int, at: int) -> bool:
+    """Take the lock on one byte of the open file `fd`, which may lie behind its end, if nobody else has it; whether it
+    was got. Raises OSError where there are no locks.
+
+    It belongs to the process, which loses it when it ends in whatever way, and when it closes any descriptor of the file.
+    """
+    try:
+        _lock_byte(fd, _TAKE, at)
+        return True
+    except _BUSY:
+        return False
+
+
+def free_byte(fd: int, at: int) -> None:
+    """Let go of what `take_byte` has taken."""
+    with suppress(OSError):
+        _lock_byte(fd, _FREE, at)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -337,3 +340,57 @@ def test_who_has_less_time_does_not_wait_longer(how: str, lib: Any, server: Any,
         assert leader.result(timeout=20).json() == {"call": 1}
     assert alone
     assert isinstance(problem, lib.ReadTimeout)
+
+
+# Across processes
+
+ASK = """
+import sys
+import cachy, {lib}
+cachy.enable("auto", store=sys.argv[1], hosts=["127.0.0.1:*"], summary=False)
+print({lib}.post(sys.argv[2], json={{"q": 1}}, timeout=30).text, flush=True)
+print(cachy.stats().hits, cachy.stats().recorded, flush=True)
+"""
+
+
+def asking(lib: Any, store: str, url: str, folder: Path) -> subprocess.Popen[str]:
+    """A process of its own that asks."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CACHY") and name != "CI"}
+    env.update(
+        XDG_CACHE_HOME=str(folder), LOCALAPPDATA=str(folder), PYTHONPATH=str(Path(cachy.__file__).parents[1])
+    )
+    code = ASK.format(lib=lib.__name__)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", code, store, url], env=env, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["calls.jsonl", "calls/", "calls.db"])
+def test_processes(lib: Any, server: Any, tmp_path: Path, name: str) -> None:
+    """Of four processes that ask the same at once one calls, and all get its answer."""
+    gate = Gate(server)
+    askers = [asking(lib, f"{tmp_path}/{name}", gate.url, tmp_path) for _ in range(4)]
+    acquire(gate.asked)
+    assert not gate.asked.acquire(timeout=1.5)  # the others have come meanwhile
+    gate.open.set()
+    found = [asker.communicate(timeout=60) for asker in askers]
+    assert [out.split("\n")[0] for out, _ in found] == ['{"call":1}'] * 4, found
+    assert sorted(out.split("\n")[1] for out, _ in found) == ["0 1", "1 0", "1 0", "1 0"]
+    assert not gate.asked.acquire(blocking=False)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_it_calls(lib: Any, server: Any, tmp_path: Path) -> None:
+    """Who waits for it calls at once."""
+    gate = Gate(server)
+    first = asking(lib, f"{tmp_path}/calls.jsonl", gate.url, tmp_path)
+    acquire(gate.asked)
+    second = asking(lib, f"{tmp_path}/calls.jsonl", gate.url, tmp_path)
+    assert not gate.asked.acquire(timeout=1.5)
+    first.kill()
+    first.communicate()
+    acquire(gate.asked)
+    gate.open.set()
+    assert second.communicate(timeout=60)[0] == '{"call":2}\n0 1\n'
