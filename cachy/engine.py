@@ -12,22 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import echo, placeholders, redact, repeats, tally, verdicts
+from . import echo, placeholders, repeats, tally, verdicts
 from .calls import Forward, Recorder, Verifier, write
 from .errors import Miss, fit_for_here
 from .exchange import Request, Response
 from .flights import Flight, Flights
-from .keys import Canonical, Rules, canonical, rules_for
+from .keys import Canonical, canonical
 from .notices import in_brief, say_once
-from .policy import Action, Found, age, decide, time_to_live
+from .policy import Action, Found, decide
 from .providers import rpc
-from .recording import recorded_at, response_of
+from .recorded import Recorded
 from .stores import StoreError
-from .streaming import now, undisturbed
+from .streaming import undisturbed
 from .uploads import Upload, Uploads
 
 if TYPE_CHECKING:
-    from .providers import Claim, Provider
+    from .providers import Claim
     from .settings import Settings
     from .stores import Store
 
@@ -54,40 +54,17 @@ class Wait:
     flight: Flight
 
 
-class Engine:
-    """Settings, registry and store of one session, and the decisions made with them."""
+class Engine(Recorded):
+    """Settings and store of one session, and the decisions made with them."""
 
     def __init__(self, settings: Settings, store: Store, watch: Watch | None = None) -> None:
         """`watch` is told of every decision: `hit`, `recorded` (it is going to be called) or `missed`."""
-        self.settings = settings
-        self.store = store
+        super().__init__(settings, store)
         self.flights = Flights()
-        self.turns = repeats.Turns()
-        self._counts_turns = settings.repeats != "same"
         self._watch = watch
-        self._inspected = False
-        self.waited = 0.0
-        """Seconds that the first look-up took, until a miss has told of it: it may have read a large file."""
-        self.secret_names = frozenset(name.lower() for name in settings.redact)
-        """What the settings add to the names of secrets, in lower case."""
+        self.uploads = Uploads(keeping=settings.mode == "auto")
         self.kept_headers = frozenset(name.lower() for name in settings.keep_headers)
         """What the settings add to the response headers that are recorded, in lower case."""
-        self.uploads = Uploads(keeping=settings.mode == "auto")
-        self._ignore = None
-        if settings.ignore:
-            from .ignore import Ignore
-
-            self._ignore = Ignore.of(settings.ignore)
-        # By the identity of the provider, which is kept alive with them.
-        self._rules: dict[int, tuple[Rules, Provider]] = {}
-
-    def rules(self, provider: Provider) -> Rules:
-        """What decides the keys of a provider's requests in this session."""
-        known = self._rules.get(id(provider))
-        if known is None:
-            rules = rules_for(provider, self.secret_names, self._ignore)
-            known = self._rules[id(provider)] = (rules, provider)
-        return known[0]
 
     def ask(self, request: Request, claim: Claim, alone: bool = False) -> Replay | Forward | Wait:
         """Decide one call. Raises Miss in replay mode when there is no recording; nothing else.
@@ -109,8 +86,8 @@ class Engine:
             reads = mode != "record" and not (mode == "auto" and upload and upload.live)
             known = upload.canonical if upload else canonical
             wanted = repeats.of_variant(known(request, claim, self.rules(claim.provider)))
-            if self._counts_turns:
-                wanted, turn = self._turned(wanted, request, claim)
+            if self.counts_turns:
+                wanted, turn = self.turned(wanted, request, claim)
             recorded = self.recorded(wanted.key) if reads else None
             if recorded is None:
                 # Only now, as nothing of the kind is ever recorded: a hit need not ask.
@@ -133,7 +110,7 @@ class Engine:
                 found = Found.NOTHING
             elif recorded.partial:
                 found = Found.PARTIAL
-            elif self.settings.ttl and self._has_expired(wanted.key, request, claim):
+            elif self.settings.ttl and self.has_expired(wanted.key, request, claim):
                 found = Found.EXPIRED
             else:
                 found = Found.WHOLE
@@ -235,59 +212,6 @@ class Engine:
             return Forward(None, upload.to_send(request) if upload.recorded else None)
         self.count("hit", request, claim)
         return Replay(recorded, 0.0)
-
-    def shown_url(self, request: Request, claim: Claim) -> str:
-        """The URL of a request as people may see it."""
-        url = redact.url_without_secrets(request.url, claim.provider.secret_query | self.secret_names)
-        return redact.mask_text(url, self.secrets_of(request, claim))
-
-    def secrets_of(self, request: Request, claim: Claim) -> list[str]:
-        """The keys that a request is sent with, in every form in which it or its answer may repeat them."""
-        more = claim.provider.secret_headers | claim.provider.secret_query | self.secret_names
-        return redact.secrets_of(request.headers, request.url, more)
-
-    def recorded(self, key: str) -> Response | None:
-        """The answer that is recorded under `key`, whole or partial, or None. Raises StoreError."""
-        began = 0.0 if self._inspected else now()
-        line = self.store.get(key)
-        if not self._inspected:
-            self._inspected = True
-            self.waited = now() - began
-            if problems := self.store.problems:
-                say_once(problems)
-        if line is None:
-            return None
-        try:
-            return response_of(line)
-        except ValueError as problem:
-            say_once(f"recording {key[:8]} in {self.store.url} is damaged and is ignored ({problem})")
-            return None
-
-    def _has_expired(self, key: str, request: Request, claim: Claim) -> bool:
-        path = request.split().path
-        seconds = time_to_live(self.settings.ttl, claim.provider.name, claim.host, path)
-        line = self.store.get(key) if seconds is not None else None
-        if seconds is None or line is None or age(recorded_at(line), _utc()) <= seconds:
-            return False
-        if self.settings.mode == "replay":
-            url = self.shown_url(request, claim)
-            say_once(f"replayed answers are older than their ttl ({url}); CACHY=record renews them")
-        return True
-
-    def _turned(self, wanted: Canonical, request: Request, claim: Claim) -> tuple[Canonical, tuple[str, int]]:
-        """The request as it is asked for the n-th time in this run."""
-        question = wanted.key
-        turn = self.turns.take(question)
-        if self.settings.repeats == "cycle" and self.settings.mode == "replay" and turn > 1:
-            turn = self.turns.wrapped(question, turn, self._has_turn(wanted, self.secrets_of(request, claim)))
-        return repeats.of_turn(wanted, turn), (question, turn)
-
-    def _has_turn(self, wanted: Canonical, known: list[str]) -> Callable[[int], bool]:
-        def has(turn: int) -> bool:
-            asked = repeats.of_turn(wanted, turn)
-            return any(self.recorded(form.key) for form in (asked, asked.redacted(self.secret_names, known)))
-
-        return has
 
     def _must_go_out(self, request: Request, claim: Claim, upload: Upload | None) -> bool:
         """Whether an answer of before would be wrong in a run that may call."""

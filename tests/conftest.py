@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 from environments import TREE, checked, clean
+from hypothesis import settings
+
+# A busy machine is no reason to fail.
+settings.register_profile("cachy", deadline=None)
+settings.load_profile("cachy")
 
 
 @pytest.fixture(autouse=True)

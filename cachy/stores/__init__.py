@@ -141,11 +141,12 @@ def absolute(url: str) -> str:
 
 
 SQLITE = (".db", ".sqlite", ".sqlite3")
+_FILE = (*SQLITE, ".jsonl", ".txt")
 
 
 def is_folder(path: str) -> bool:
-    """Whether a path names a folder store: it ends in a slash, or is a folder already."""
-    return path.endswith(("/", os.sep)) or os.path.isdir(path)
+    """Whether a path names a folder store: it ends in a slash, or is a folder already and not named like a file."""
+    return path.endswith(("/", os.sep)) or (not path.lower().endswith(_FILE) and os.path.isdir(path))
 
 
 def open_store(url: str, limits: Limits = NO_LIMITS) -> Store:

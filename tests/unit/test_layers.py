@@ -31,7 +31,7 @@ LAYERS = [
     {"settings", "recording", "echo", "ignore", "streaming", "flights"},
     {"keys", "providers", "stores", "legacy", "tally", "uploads"},
     {"placeholders"},
-    {"policy", "repeats", "drift"},
+    {"policy", "repeats", "recorded", "drift"},
     {"calls", "engine", "explain"},
     {"session"},
     {"guard", "children"},
