@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-_VERBS = {
+VERBS = {
     "run": ("run", "record and replay a command and all Python processes it starts (also: cachy-run)"),
     "demo": ("demo", "see it work, with no key and no network"),
     "ls": ("browse", "list recordings, by provider, model, text, test, age, status"),
@@ -21,10 +21,14 @@ _VERBS = {
     "verify": ("check", "is every recording whole, under its key, and without secrets"),
     "rekey": ("rekey", "bring recordings under the keys of today's settings"),
     "copy": ("moving", "copy recordings from one store to another"),
-    "init": ("setup", "switch cachy on for the project in this folder"),
-    "trust": ("setup", "let this project's pyproject.toml switch cachy on"),
+    "doctor": ("doctor", "why is nothing cached? looks at everything, tries every client"),
     "config": ("setup", "every setting, its value, and where it came from"),
+    "init": ("init", "switch cachy on for the project in this folder"),
+    "trust": ("setup", "let this project's pyproject.toml switch cachy on"),
+    "completion": ("completion", "completion for bash, zsh, fish"),
+    "textconv": ("browse", "a file of recordings as conversations, for git diff"),
 }
+"""The file of each verb, and what it is for in a few words."""
 
 _HELP = """usage: cachy VERB [OPTIONS]
 
@@ -46,9 +50,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     verb = arguments[0] if arguments else "--help"
     if verb in ("-h", "--help", "help"):
-        width = max(map(len, _VERBS))
+        width = max(map(len, VERBS))
         print(
-            _HELP.format(verbs="\n".join(f"  {name:<{width}}  {what}" for name, (_, what) in _VERBS.items())),
+            _HELP.format(verbs="\n".join(f"  {name:<{width}}  {what}" for name, (_, what) in VERBS.items())),
             end="",
         )
         return 0
@@ -57,17 +61,22 @@ def main(argv: list[str] | None = None) -> int:
 
         print(f"cachy {__version__}")
         return 0
-    if verb not in _VERBS:
+    if verb == "--complete":
+        from .completion import candidates
+
+        print(*candidates(arguments[1:], list(VERBS)), sep="\n")
+        return 0
+    if verb not in VERBS:
         from difflib import get_close_matches
 
-        near = get_close_matches(verb, _VERBS, 1)
+        near = get_close_matches(verb, VERBS, 1)
         hint = f"; did you mean `cachy {near[0]}`?" if near else ""
         print(f"cachy: there is no verb {verb!r}{hint}\nSee `cachy --help`.", file=sys.stderr)
         return 2
     from importlib import import_module
 
-    module = import_module(f".{_VERBS[verb][0]}", __name__)
-    run = module.main if _VERBS[verb][0] == verb else getattr(module, verb)
+    module = import_module(f".{VERBS[verb][0]}", __name__)
+    run = module.main if VERBS[verb][0] == verb else getattr(module, verb)
     try:
         status = int(run(arguments[1:]))
         sys.stdout.flush()

@@ -11,8 +11,9 @@ from typing import Any
 from ..report import terminal
 from ..report.entry import MARKER, Entry, ignored
 from ..report.messages import Message, size
-from ..stores import Store
+from ..stores import Store, open_store
 from . import shelf
+from .parsing import Parser
 from .talk import Problem, Span, ago, cut, emit, emit_list, line, say, width
 
 _ARROWS = {"call": "→ ", "result": "← ", "thinking": "", "note": "", "text": ""}
@@ -157,6 +158,25 @@ def show(argv: list[str]) -> int:
     return 0
 
 
+def textconv(argv: list[str]) -> int:
+    """`cachy textconv FILE`: all recordings of a file as text that a diff can be made of."""
+    parser = Parser(
+        "textconv",
+        "Print a file of recordings as conversations, in the order of the file. Git calls it for `git diff` after"
+        " `cachy init --git-diff`.",
+    )
+    parser.add_argument("file", metavar="FILE")
+    store = open_store(parser.parse_args(argv).file)
+    for entry in shelf.entries(store, newest_first=False):
+        try:
+            entry.check()
+            _tell(entry, {}, stable=True)
+        except ValueError as problem:
+            line(f"recording {entry.key}: damaged ({problem})")
+        line("")
+    return 0
+
+
 def _whole(entry: Entry, tests: dict[str, list[str]]) -> dict[str, Any]:
     return {
         **entry.facts(),
@@ -182,7 +202,8 @@ def _as_json(messages: list[Message]) -> list[dict[str, Any]]:
     ]
 
 
-def _tell(entry: Entry, tests: dict[str, list[str]]) -> None:
+def _tell(entry: Entry, tests: dict[str, list[str]], stable: bool = False) -> None:
+    """Print a recording; `stable`: only what is the same tomorrow and elsewhere."""
     response = entry.response
     line((f"recording {entry.key}", "yellow"))
     if entry.form:
@@ -192,7 +213,7 @@ def _tell(entry: Entry, tests: dict[str, list[str]]) -> None:
         terminal.duration(response.ms) if response.ms else "",
         f"streamed in {len(response.chunks)} pieces" if response.chunks else "",
         "only its beginning, as its reader left" if response.partial else "",
-        f"recorded {entry.at} ({ago(entry.age())})"
+        f"recorded {entry.at}" + ("" if stable else f" ({ago(entry.age())})")
         if entry.at
         else "recorded by pycachy, without its request",
     ]
@@ -201,9 +222,9 @@ def _tell(entry: Entry, tests: dict[str, list[str]]) -> None:
     if used:
         cached = f" ({used.cached} from a cache)" if used.cached else ""
         thought = f" ({used.reasoning} of them thinking)" if used.reasoning else ""
-        price = _price(entry)
+        cost = "" if stable else _price(entry)
         line(
-            f"  {entry.provider} {entry.model} · {used.input} tokens in{cached}, {used.output} out{thought}{price}"
+            f"  {entry.provider} {entry.model} · {used.input} tokens in{cached}, {used.output} out{thought}{cost}"
         )
     else:
         line(f"  {entry.provider} {entry.model}")

@@ -119,7 +119,7 @@ class _Work:
                 continue
             answer = replace(old.response, body=redact.mask_bytes(old.response.body), echo=_echo(old, wanted))
             if wanted.key != old.key or answer.body != old.response.body:
-                yield old, Recording(wanted.key, old.at, old.provider, wanted.data(), answer)
+                yield old, replace(old, key=wanted.key, request=wanted.data(), response=answer)
 
     def _today(self, recording: Recording) -> Canonical:
         form = recording.request

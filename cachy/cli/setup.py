@@ -1,8 +1,7 @@
-"""The verbs that set a project up and tell how it is set: `init`, `trust`, `config`."""
+"""The verbs that tell how a project is set, and whom to trust: `trust`, `config`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -13,40 +12,15 @@ from .. import trust as trusted
 from ..notices import printable
 from ..report import terminal
 from ..values import READERS, as_text
-
-_TABLE = """
-[tool.cachy]
-# Recorded calls live in cachy.jsonl beside this file: commit it. In CI they are replayed and nothing is called.
-# All settings: `cachy config`.
-"""
-
-
-def init(argv: list[str]) -> int:
-    """`cachy init`: write `[tool.cachy]` and `.gitattributes`, trust the project; 2 when that fails."""
-    argparse.ArgumentParser(
-        prog="cachy init",
-        description="Switch cachy on for the project in this folder: add [tool.cachy] to pyproject.toml, let git"
-        " merge recordings without conflicts (.gitattributes), and trust the project. Changes nothing else; may be"
-        " run again.",
-    ).parse_args(argv)
-    try:
-        here = os.getcwd()
-        project = settings.find_project(here) or here
-        _say(_add_table(os.path.join(project, "pyproject.toml")))
-        _say(_add_attribute(os.path.join(project, ".gitattributes"), _store_in(project)))
-        where = trusted.trust(project)
-    except (OSError, ValueError) as problem:
-        return _failed(problem)
-    _say(f"{project} is trusted (kept in {where})")
-    _say("Next: run your program or your tests as always; the calls are recorded the first time.")
-    return 0
+from .parsing import Parser
+from .talk import say
 
 
 def trust(argv: list[str]) -> int:
     """`cachy trust [PATH] [--remove]`: 1 when there was nothing to remove, 2 for an I/O error."""
-    parser = argparse.ArgumentParser(
-        prog="cachy trust",
-        description="Let the pyproject.toml of a project switch cachy on by itself, also for a Python outside of it.",
+    parser = Parser(
+        "trust",
+        "Let the pyproject.toml of a project switch cachy on by itself, also for a Python outside of it.",
     )
     parser.add_argument("path", nargs="?", default=".", help="a folder of the project (default: this one)")
     parser.add_argument("--remove", action="store_true", help="trust it no longer")
@@ -58,20 +32,18 @@ def trust(argv: list[str]) -> int:
         project = settings.find_project(path) or path
         if options.remove:
             removed = trusted.distrust(project)
-            _say(f"{project} is {'no longer trusted' if removed else 'not in the list of trusted projects'}")
+            say(f"{project} is {'no longer trusted' if removed else 'not in the list of trusted projects'}")
             return 0 if removed else 1
         where = trusted.trust(project)
     except (OSError, ValueError) as problem:
-        return _failed(problem)
-    _say(f"{project} is trusted (kept in {where})")
+        return failed(problem)
+    say(f"{project} is trusted (kept in {where})")
     return 0
 
 
 def config(argv: list[str]) -> int:
     """`cachy config [--json]`: every setting with its origin; 1 when a setting is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="cachy config", description="Every setting, its value, and where the value came from."
-    )
+    parser = Parser("config", "Every setting, its value, and where the value came from.")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options = parser.parse_args(argv)
     found = settings.load()
@@ -84,7 +56,7 @@ def config(argv: list[str]) -> int:
     else:
         _table(_state(found), rows)
     for warning in found.warnings:
-        _say(f"cachy: {warning}")
+        say(f"cachy: {warning}")
     return 1 if found.warnings else 0
 
 
@@ -131,72 +103,8 @@ def _table(state: str, rows: list[tuple[str, Any, str]]) -> None:
         print(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
 
 
-def _add_table(path: str) -> str:
-    if not os.path.lexists(path):
-        _append(path, _TABLE.lstrip())
-        return f"{path} written"
-    reason = trusted.suspicion(path)
-    if reason is not None:
-        raise ValueError(f"{path} {reason}; cachy reads no such file")
-    with open(path, "rb") as file:
-        old = file.read()
-    if _has_table(path, old):
-        if b"[tool.cachy" not in old:
-            raise ValueError(f"{path} sets tool.cachy without a line [tool.cachy]; it needs one to be seen")
-        return f"{path} has [tool.cachy] already"
-    _has_table(path, _added(old, _TABLE))  # so that the file stays valid for all other tools too
-    _append(path, _TABLE)
-    return f"[tool.cachy] added to {path}"
-
-
-def _has_table(path: str, toml: bytes) -> bool:
-    try:
-        tools = settings.parse(toml).get("tool")
-    except ValueError as problem:
-        raise ValueError(
-            f"{path}: [tool.cachy] cannot be added, it would not be valid TOML ({problem})"
-        ) from None
-    return isinstance(tools, dict) and "cachy" in tools
-
-
-def _add_attribute(path: str, store: str) -> str:
-    line = f"{store} merge=union eol=lf"
-    if os.path.exists(path):
-        with open(path, "rb") as file:
-            if any(old.split() == line.encode().split() for old in file):
-                return f"{path} has its line already"
-    _append(path, f"{line}\n")
-    return f"{path}: two branches that record merge without a conflict"
-
-
-def _store_in(project: str) -> str:
-    """The store of the project as `.gitattributes` names it."""
-    store = settings.load(cwd=project, environ={}).store
-    if "://" in store or not trusted.inside(store, project):
-        return "cachy.jsonl"
-    name = os.path.relpath(store, project).replace(os.sep, "/")
-    return f'"{name}"' if " " in name else name
-
-
-def _append(path: str, text: str) -> None:
-    """Add `text` at the end of a file, on a line of its own, with the line ends that the file has."""
-    with open(path, "ab+") as file:
-        file.seek(0)
-        old = file.read()
-        file.write(_added(old, text)[len(old) :])
-
-
-def _added(old: bytes, text: str) -> bytes:
-    newline = "\r\n" if b"\r\n" in old else "\n"
-    gap = newline if old and not old.endswith(b"\n") else ""
-    return old + (gap + text.replace("\n", newline)).encode()
-
-
-def _say(text: str) -> None:
-    terminal.say(printable(text))
-
-
-def _failed(problem: OSError | ValueError) -> int:
+def failed(problem: OSError | ValueError) -> int:
+    """Tell in one line what is wrong; the exit status for it."""
     name, reason = getattr(problem, "filename", None), getattr(problem, "strerror", None)
-    _say(f"cachy: {name}: {reason}" if name and reason else f"cachy: {problem}")
+    say(f"cachy: {name}: {reason}" if name and reason else f"cachy: {problem}")
     return 2

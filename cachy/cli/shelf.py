@@ -14,21 +14,16 @@ from ..report.entry import Entry
 from ..report.terminal import place
 from ..stores import Store, open_store
 from ..values import ttl
+from .parsing import Parser
 from .talk import Problem, progress
 
 _SHORTEST = 8  # digits of a key that are shown
 _LISTED = 10  # recordings that an ambiguous key may mean, that are named
 
 
-def parser(verb: str, what: str, examples: str = "") -> argparse.ArgumentParser:
+def parser(verb: str, what: str, examples: str = "") -> Parser:
     """The parser of a verb that works on a store."""
-    made = argparse.ArgumentParser(
-        prog=f"cachy {verb}",
-        description=what,
-        epilog=f"examples:\n{examples}" if examples else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    made = Parser(verb, what, examples)
     made.add_argument(
         "--store", metavar="STORE", help="path or URL of the recordings (default: the project's)"
     )

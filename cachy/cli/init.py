@@ -1,0 +1,173 @@
+"""`cachy init`: switch cachy on for a project, and let git merge and show its recordings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from .. import settings
+from .. import trust as trusted
+from .parsing import Parser
+from .setup import failed
+from .talk import agreed, say
+
+_TABLE = """
+[tool.cachy]
+# Recorded calls live in cachy.jsonl beside this file: commit it. In CI they are replayed and nothing is called.
+# All settings: `cachy config`.
+"""
+
+
+_SNIPPETS = {
+    "github": """\
+# .github/workflows/tests.yml: replays what is committed. A call without a recording fails, and no key is needed.
+jobs:
+  tests:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with:
+          python-version: "3.12"
+      - run: pip install . pytest cachy-run
+      - run: cachy-run --mode replay pytest
+      - run: cachy verify
+""",
+    "gitlab": """\
+# .gitlab-ci.yml: replays what is committed. A call without a recording fails, and no key is needed.
+tests:
+  image: python:3.12
+  script:
+    - pip install . pytest cachy-run
+    - cachy-run --mode replay pytest
+    - cachy verify
+""",
+}
+_TEXTCONV = "cachy textconv"
+
+
+def main(argv: list[str]) -> int:
+    """`cachy init`: write `[tool.cachy]` and `.gitattributes`, trust the project; 2 when that fails."""
+    parser = Parser(
+        "init",
+        "Switch cachy on for the project in this folder: add [tool.cachy] to pyproject.toml, let git merge recordings"
+        " without conflicts (.gitattributes), and trust the project. Changes nothing else; may be run again.",
+    )
+    parser.add_argument(
+        "--git-diff",
+        action="store_true",
+        help="let `git diff` show recordings as conversations; asked for on a terminal",
+    )
+    parser.add_argument(
+        "--ci",
+        choices=_SNIPPETS,
+        help="print what a CI job needs that replays and never calls; write nothing",
+    )
+    options = parser.parse_args(argv)
+    if options.ci:
+        print(_SNIPPETS[options.ci], end="")
+        return 0
+    try:
+        here = os.getcwd()
+        project = settings.find_project(here) or here
+        attributes, store = os.path.join(project, ".gitattributes"), _store_in(project)
+        say(_add_table(os.path.join(project, "pyproject.toml")))
+        say(_add_attribute(attributes, f"{store} merge=union eol=lf"))
+        where = trusted.trust(project)
+        say(f"{project} is trusted (kept in {where})")
+        if options.git_diff or _wants_diff(project):
+            say(_show_diffs(project, attributes, store))
+    except (OSError, ValueError) as problem:
+        return failed(problem)
+    say("Next: run your program or your tests as always; the calls are recorded the first time.")
+    return 0
+
+
+def _wants_diff(project: str) -> bool:
+    """Whether a person at a terminal, asked once, wants readable diffs."""
+    if (
+        not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())
+        or _git(project, "rev-parse", "--git-dir") is None
+    ):
+        return False
+    if _git(project, "config", "diff.cachy.textconv"):
+        return False
+    return agreed("let `git diff` show recordings as conversations (a setting of this clone)?", yes=False)
+
+
+def _show_diffs(project: str, attributes: str, store: str) -> str:
+    """Have git call `cachy textconv`. Where it is not set up, the attribute means nothing."""
+    if _git(project, "config", "diff.cachy.textconv", _TEXTCONV) is None:
+        raise ValueError(f"{project} is not in a git repository; --git-diff needs one")
+    _add_attribute(attributes, f"{store} diff=cachy")
+    return "git diff shows recordings as conversations in this clone; in others: cachy init --git-diff"
+
+
+def _git(folder: str, *words: str) -> str | None:
+    """What git says; None when it fails or is not there."""
+    try:
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _add_table(path: str) -> str:
+    if not os.path.lexists(path):
+        _append(path, _TABLE.lstrip())
+        return f"{path} written"
+    reason = trusted.suspicion(path)
+    if reason is not None:
+        raise ValueError(f"{path} {reason}; cachy reads no such file")
+    with open(path, "rb") as file:
+        old = file.read()
+    if _has_table(path, old):
+        if b"[tool.cachy" not in old:
+            raise ValueError(f"{path} sets tool.cachy without a line [tool.cachy]; it needs one to be seen")
+        return f"{path} has [tool.cachy] already"
+    _has_table(path, _added(old, _TABLE))  # so that the file stays valid for all other tools too
+    _append(path, _TABLE)
+    return f"[tool.cachy] added to {path}"
+
+
+def _has_table(path: str, toml: bytes) -> bool:
+    try:
+        tools = settings.parse(toml).get("tool")
+    except ValueError as problem:
+        raise ValueError(
+            f"{path}: [tool.cachy] cannot be added, it would not be valid TOML ({problem})"
+        ) from None
+    return isinstance(tools, dict) and "cachy" in tools
+
+
+def _add_attribute(path: str, line: str) -> str:
+    if os.path.exists(path):
+        with open(path, "rb") as file:
+            if any(old.split() == line.encode().split() for old in file):
+                return f"{path} has its line already"
+    _append(path, f"{line}\n")
+    return f"{path}: two branches that record merge without a conflict"
+
+
+def _store_in(project: str) -> str:
+    """The store of the project as `.gitattributes` names it."""
+    store = settings.load(cwd=project, environ={}).store
+    if "://" in store or not trusted.inside(store, project):
+        return "cachy.jsonl"
+    name = os.path.relpath(store, project).replace(os.sep, "/")
+    return f'"{name}"' if " " in name else name
+
+
+def _append(path: str, text: str) -> None:
+    """Add `text` at the end of a file, on a line of its own, with the line ends that the file has."""
+    with open(path, "ab+") as file:
+        file.seek(0)
+        old = file.read()
+        file.write(_added(old, text)[len(old) :])
+
+
+def _added(old: bytes, text: str) -> bytes:
+    newline = "\r\n" if b"\r\n" in old else "\n"
+    gap = newline if old and not old.endswith(b"\n") else ""
+    return old + (gap + text.replace("\n", newline)).encode()

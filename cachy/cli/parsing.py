@@ -1,0 +1,31 @@
+"""The parser of a verb: argparse, with a guess at what a mistyped option was meant to be."""
+
+from __future__ import annotations
+
+import argparse
+from difflib import get_close_matches
+from textwrap import fill
+from typing import NoReturn
+
+_WIDTH = 78  # characters of a description
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose error names the option that was probably meant."""
+
+    def __init__(self, verb: str, what: str, examples: str = "") -> None:
+        super().__init__(
+            prog=f"cachy {verb}",
+            description=fill(what, _WIDTH),
+            epilog=f"examples:\n{examples}" if examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse has it (status 2), with a guess."""
+        for word in message.split():
+            if word.startswith("--") and word not in self._option_string_actions:
+                for meant in get_close_matches(word.partition("=")[0], self._option_string_actions, 1):
+                    message += f"; did you mean {meant}?"
+        super().error(message)

@@ -1,0 +1,130 @@
+"""What all verbs share: help, guesses, completion, git's diffs; and what `init` adds beyond the settings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli.conftest import Run
+
+from cachy.cli import VERBS
+
+posix = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(run: Run, verb: str) -> None:
+    """Status 0, on stdout, under its own name."""
+    status, out, err = run(verb, "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"usage: {'cachy-run' if verb == 'run' else f'cachy {verb}'}")
+    assert max(map(len, out.splitlines())) <= 110
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["serach", "x"], "did you mean `cachy search`?"),
+        (["ls", "--provder", "openai"], "did you mean --provider?"),
+        (["prune", "--unsued"], "did you mean --unused?"),
+        (["config", "--jsn"], "did you mean --json?"),
+    ],
+)
+def test_a_slip_is_guessed(store: Path, run: Run, typed: list[str], told: str) -> None:
+    """Of verbs and of options; status 2, and nothing is done."""
+    status, out, err = run(*typed)
+    assert (status, out) == (2, "")
+    assert told in err
+
+
+def test_completion(store: Path, run: Run, keys: dict[str, str]) -> None:
+    """Verbs, options of the verb, keys of the store; silence where nothing is known."""
+    assert run("--complete", "se")[1].split() == ["search"]
+    assert set(run("--complete", "")[1].split()) == set(VERBS)
+    assert run("--complete", "ls", "--pro")[1].split() == ["--provider"]
+    assert run("--complete", "show", keys["chat"][:3])[1].split() == [keys["chat"][:8]]
+    assert run("--complete", "diff", keys["chat"], "@")[1].split() == ["@last"]
+    assert run("--complete", "show", "--store", "nowhere.jsonl", "") == (0, "\n", "")
+    assert run("--complete", "nonsense", "--") == (0, "\n", "")
+
+
+@posix
+@pytest.mark.slow
+def test_completion_in_a_real_shell(store: Path, keys: dict[str, str]) -> None:
+    """Bash runs the script, and fills in what was begun."""
+    script = (
+        'source <(cachy completion bash); COMP_WORDS=(cachy show "$1"); COMP_CWORD=2; _cachy; echo "${COMPREPLY[@]}";'
+        "complete -p cachy"
+    )
+    environ = {**os.environ, "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]}
+    shown = subprocess.run(
+        ["bash", "-c", script, "bash", keys["ollama"][:2]],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout.splitlines() == [keys["ollama"][:8], "complete -o default -F _cachy cachy"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_scripts_are_valid(run: Run, shell: str, tmp_path: Path) -> None:
+    """As far as the shell itself can tell."""
+    if not shutil.which(shell):
+        pytest.skip(f"needs {shell}")
+    (tmp_path / "script").write_text(run("completion", shell)[1], "utf-8")
+    subprocess.run([shell, "-n", str(tmp_path / "script")], check=True)
+
+
+# init
+
+
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_a_snippet_for_ci(project: Path, run: Run, ci: str) -> None:
+    """On stdout, to be put where it belongs; nothing is written."""
+    before = (project / "pyproject.toml").read_bytes()
+    status, out, err = run("init", "--ci", ci)
+    assert (status, err) == (0, "")
+    assert "cachy-run --mode replay pytest" in out
+    assert (os.listdir(project), (project / "pyproject.toml").read_bytes()) == (["pyproject.toml"], before)
+
+
+@posix
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_git_shows_conversations(store: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `cachy init --git-diff` a real `git diff` tells of messages, not of JSON; again changes nothing."""
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(store.parent.parent))
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+    assert run("init", "--git-diff")[0] == 2
+    subprocess.run(["git", "init", "-q"], check=True)
+    for _ in range(2):
+        assert run("init", "--git-diff")[0] == 0
+        assert (
+            Path(".gitattributes").read_text("utf-8")
+            == "cachy.jsonl merge=union eol=lf\ncachy.jsonl diff=cachy\n"
+        )
+    lines = store.read_bytes().splitlines(keepends=True)
+    store.write_bytes(b"".join(lines[:2]))
+    subprocess.run(["git", "add", "."], check=True)
+    store.write_bytes(b"".join(lines[:3]))
+    shown = subprocess.run(["git", "diff"], capture_output=True, encoding="utf-8", check=True).stdout
+    assert '+  → weather({"city": "Zürich 3"})' in shown
+    assert '{"key"' not in shown
+
+
+def test_textconv_is_the_same_tomorrow(store: Path, run: Run) -> None:
+    """No age and no price in it; a damaged line is named and the rest is shown."""
+    lines = store.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"status":200', b'"status":2xx')
+    store.write_bytes(b"".join(lines[:3]))
+    out = run("textconv", "cachy.jsonl")[1]
+    assert "(now)" not in out
+    assert "est." not in out
+    assert out.count("damaged") == 1
+    assert out.count("\nassistant\n") == 2
