@@ -18,6 +18,7 @@ from ..recording import KEY_AT, Recording
 from ..report import terminal
 from ..report.entry import Entry
 from ..stores import Store
+from ..stores.folder import to_line
 from ..stores.jsonl import JsonlStore
 from ..stores.lines import HEAD, tombstone
 from . import shelf
@@ -160,6 +161,8 @@ def of_store(checks: Checks, store: Store) -> Iterator[Finding]:
     if not isinstance(store, JsonlStore):
         for _, text in progress(store, len(store), "Checking"):
             yield from checks.line(place, None, text)
+        if store.problems:
+            yield Finding(place, None, "", "damaged", store.problems)
         return
     with open(store.url, "rb") as file:
         for number, text in progress(enumerate(_lines(file), 1), len(store), "Checking"):
@@ -186,7 +189,17 @@ def _staged(checks: Checks, store: str) -> Iterator[Finding]:
         "--no-textconv",
     ]
     command += ["--no-renames", "--src-prefix=a/", "--dst-prefix=b/", "--diff-filter=d"]
-    root = _git("rev-parse", "--show-toplevel")
+    root = os.path.realpath(_git(".", "rev-parse", "--show-toplevel").decode().strip())
+    # In a folder store a file is one recording, and its body as it is.
+    files = _git(root, "diff", "--cached", "--name-only", "-z", "--diff-filter=d", "--", "*.rec")
+    for name in filter(None, files.decode("utf-8", "surrogateescape").split("\0")):
+        try:
+            line_of = to_line(_git(root, "cat-file", "blob", f":{name}"))
+        except ValueError as problem:
+            yield Finding(name, None, "", "damaged", f"the file {problem}; delete it")
+        else:
+            yield from checks.line(name, None, line_of)
+    command += ["--", ".", ":(exclude)*.rec"]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as git:
         assert git.stdout is not None
         name, number, in_head, is_store = "", 0, True, False
@@ -208,12 +221,11 @@ def _staged(checks: Checks, store: str) -> Iterator[Finding]:
         raise Problem("git could not tell what is staged")
 
 
-def _git(*words: str) -> str:
+def _git(folder: str, *words: str) -> bytes:
     try:
-        done = subprocess.run(["git", *words], capture_output=True, check=True, text=True)
+        return subprocess.run(["git", *words], cwd=folder, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         raise Problem("--staged works in a git repository only") from None
-    return os.path.realpath(done.stdout.strip())
 
 
 def facts(findings: Iterable[Finding]) -> dict[str, Any]:

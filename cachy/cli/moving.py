@@ -9,6 +9,7 @@ from collections import Counter
 from ..recording import Recording
 from ..report.terminal import place
 from ..stores import Store, open_store
+from .parsing import Parser
 from .talk import Problem, emit, line, progress, say
 
 _FOR_PEOPLE = 3  # keys that are named with a reason
@@ -84,13 +85,7 @@ def copy(argv: list[str]) -> int:
 
 
 def _parser(verb: str, what: str, examples: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=f"cachy {verb}",
-        description=what,
-        epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    return Parser(verb, what, examples)
 
 
 def existing(url: str) -> Store:

@@ -12,6 +12,7 @@ from ..report.messages import size
 from ..stores import Store
 from ..stores.compacting import compact as compacted
 from ..stores.jsonl import JsonlStore
+from ..stores.sqlite import SqliteStore
 from . import shelf
 from .browse import row
 from .talk import Problem, agreed, emit, line, progress, say
@@ -123,10 +124,15 @@ def _delete(store: Store, found: Sequence[Entry], options: argparse.Namespace) -
 
 
 def compacted_store(store: Store) -> tuple[int, int] | None:
-    """The sizes of a file before and after; None for a store that needs no such thing."""
-    if not isinstance(store, JsonlStore):
-        return None
+    """The bytes of a store on disk before and after it was compacted; None for one that needs no such thing."""
     path = os.path.abspath(store.url)
-    sizes = compacted(path, progress(iter(store), len(store), "Copying"))
-    store.close()
-    return sizes
+    if isinstance(store, JsonlStore):
+        sizes = compacted(path, progress(iter(store), len(store), "Copying"))
+        store.close()
+        return sizes
+    if isinstance(store, SqliteStore):
+        before = os.path.getsize(path)
+        store.compact()
+        store.close()
+        return before, os.path.getsize(path)
+    return None

@@ -36,7 +36,7 @@ def test_where_all_is_well(store: Path, run: Run, monkeypatch: pytest.MonkeyPatc
     assert list(report) == ["start-up", "settings", "clients", "SDKs", "other tools", "store"]
     assert report["start-up"]["start"]["status"] == "ok"
     assert report["settings"]["active"]["text"] == "yes, mode auto, store cachy.jsonl"
-    assert report["store"]["recordings"]["text"].startswith("15 in cachy.jsonl, 33")
+    assert report["store"]["recordings"]["text"].startswith("15 in cachy.jsonl, ")
     assert report["store"]["health"]["status"] == "ok"
     assert report["SDKs"]["openai"]["text"].endswith("through httpx2")
     out = run("doctor", "--no-self-test")[1]
@@ -170,8 +170,8 @@ def test_a_client_that_does_not_work_is_told(
     (tmp_path / "fake").mkdir()
     (tmp_path / "fake" / "httpx.py").write_text(code, "utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "fake"))
-    with clients._serving() as (url, calls):
-        check = clients._tried("httpx", url, calls)
+    with clients.serving() as (url, calls):
+        check = clients.tried("httpx", "1.0", url, calls)
     assert check.status == "wrong"
     assert BROKEN[code] in check.text or "is not patched" in check.text
 
@@ -187,7 +187,7 @@ def test_clients_that_are_not_there(project: Path, run: Run, monkeypatch: pytest
 
 def test_the_probe_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without cachy switched on every call arrives, and nothing is patched."""
-    with clients._serving() as (url, calls):
+    with clients.serving() as (url, calls):
         environ = {**os.environ, "CACHY": "0"}
         done = subprocess.run(
             [sys.executable, "-m", "cachy.cli.doctor.probe", "urllib3", url],

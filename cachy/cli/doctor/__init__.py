@@ -63,12 +63,15 @@ def main(argv: list[str]) -> int:
 
 
 def _sections(options: argparse.Namespace) -> Iterator[tuple[str, Iterator[Check]]]:
+    from importlib.metadata import packages_distributions
+
     from . import clients, startup, store
 
-    yield "start-up", startup.checks()
+    homes = packages_distributions()
+    yield "start-up", startup.checks(homes.get("cachy", []))
     yield "settings", startup.decision(options.store)
-    yield "clients", clients.checks(self_test=not options.no_self_test)
-    yield "SDKs", clients.sdks()
+    yield "clients", clients.checks(homes, self_test=not options.no_self_test)
+    yield "SDKs", clients.sdks(homes)
     yield "other tools", clients.others()
     yield "store", store.checks(options.store)
 

@@ -22,6 +22,9 @@ from ..talk import progress
 from . import Check
 from .probe import PROBES
 
+Homes = Mapping[str, list[str]]
+"""The distributions of each top-level module: reading this once costs less than asking for one."""
+
 _PATIENCE = 60  # seconds for a client's two calls on loopback
 _RIVALS = {
     "vcrpy": "its cassettes win inside their scope",
@@ -55,23 +58,23 @@ _NOT_COVERED = {"grpcio": "gRPC", "websockets": "WebSockets"}
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def checks(self_test: bool) -> Iterator[Check]:
+def checks(homes: Homes, self_test: bool) -> Iterator[Check]:
     """Every installed client: its version, and whether a call through it is recorded and replayed."""
     there = [name for name in PROBES if find_spec(name)]
     if not there:
         yield Check("clients", "note", "no HTTP client that cachy knows is installed in this environment")
     if not self_test:
         for name in there:
-            yield Check(name, "ok", _version(name))
+            yield Check(name, "ok", _version(homes, name))
         return
-    with _serving() as (url, calls):
+    with serving() as (url, calls):
         for name in progress(there, len(there), "Trying the clients"):
             calls.clear()
-            yield _tried(name, url, calls)
+            yield tried(name, _version(homes, name), url, calls)
 
 
-def _tried(name: str, url: str, calls: list[str]) -> Check:
-    version = _version(name)
+def tried(name: str, version: str, url: str, calls: list[str]) -> Check:
+    """Whether calls through a client to the server at `url` are recorded and replayed; `calls` are those that arrived."""
     with tempfile.TemporaryDirectory(prefix="cachy-doctor-", ignore_cleanup_errors=True) as folder:
         store = os.path.join(folder, "cachy.jsonl")
         answer = _ask(name, url, folder, store)
@@ -148,7 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _serving() -> Iterator[tuple[str, list[str]]]:
+def serving() -> Iterator[tuple[str, list[str]]]:
+    """A server on a free port of 127.0.0.1: its URL, and the paths of the calls that arrived."""
     calls: list[str] = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("_Bound", (_Handler,), {"calls": calls}))
     server.daemon_threads = True
@@ -162,9 +166,8 @@ def _serving() -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
-def sdks() -> Iterator[Check]:
+def sdks(homes: Homes) -> Iterator[Check]:
     """Every SDK of a known provider that is installed: its version, and whether its calls are seen."""
-    homes = importlib.metadata.packages_distributions()
     for name in sorted(hooks.SDKS):
         if not _is_there(name):
             continue
@@ -207,8 +210,7 @@ def others() -> Iterator[Check]:
             yield Check(name, "note", f"{version}; {what}")
 
 
-def _version(module: str) -> str:
-    homes: Mapping[str, list[str]] = importlib.metadata.packages_distributions()
+def _version(homes: Homes, module: str) -> str:
     home = (homes.get(module.partition(".")[0]) or [module])[0]
     return _version_of(home) or "of unknown version"
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import site
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ... import _bootstrap, settings, trust
 from ...report.terminal import place
@@ -23,8 +22,8 @@ _SAY = (
 _PATIENCE = 60  # seconds for a bare start of Python
 
 
-def checks() -> Iterator[Check]:
-    """Start-up files, which of them run, and what else is called cachy."""
+def checks(homes: Sequence[str]) -> Iterator[Check]:
+    """Start-up files, which of them run, and what else is called cachy; `homes`: the distributions of that name."""
     import cachy
 
     here = os.path.dirname(str(cachy.__file__))
@@ -49,7 +48,7 @@ def checks() -> Iterator[Check]:
         yield Check("start", "ok", "cachy starts with Python")
     if os.environ.get("CACHY_RUN_DIR"):
         yield Check("cachy-run", "note", "this runs under cachy-run, whose settings come first")
-    for name in sorted(_providers_of_the_name() - {_OURS}):
+    for name in sorted({*homes} - {_OURS}):
         yield Check("other cachy", "wrong", f"{name} installs a package cachy, too", f"pip uninstall {name}")
 
 
@@ -72,17 +71,6 @@ def _text(path: str) -> str:
             return file.read()
     except OSError:
         return ""
-
-
-def _providers_of_the_name() -> set[str]:
-    """The distributions that have a module called cachy."""
-    found = set()
-    for distribution in importlib.metadata.distributions():
-        top = (distribution.read_text("top_level.txt") or "").split()
-        files = distribution.files or ()
-        if "cachy" in top or any(file.parts[:2] == ("cachy", "__init__.py") for file in files):
-            found.add(distribution.metadata["Name"] or "?")
-    return found
 
 
 def decision(store: str | None) -> Iterator[Check]:
