@@ -18,8 +18,7 @@ TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests"))
 
 from environments import clean  # noqa: E402
-from frameworks.running import SUITES, Run, Suite, environment, twice, version  # noqa: E402
-from sdk.provider import Provider  # noqa: E402
+from frameworks.running import SUITES, Run, Suite, environment, provider_for, twice, version  # noqa: E402
 
 PAGE = TREE / "docs" / "coverage.md"
 HEAD = """# What is covered
@@ -59,7 +58,7 @@ def section(suite: Suite, of: str, live: Run, again: Run) -> str:
 def measured(suite: Suite, wheel: Path, folder: Path) -> str:
     folder.mkdir()
     python = environment(suite, wheel, folder)
-    provider = Provider()
+    provider = provider_for(suite)
     try:
         live, again = twice(suite, python, provider, folder)
     finally:

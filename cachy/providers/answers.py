@@ -117,13 +117,12 @@ def _rpc_ended(
     messages = rpc.messages(response)
     for message in messages:
         if rpc.polls(request):
-            if rpc.under_way(message):
-                return "the job is not finished"
-            if reason := not_final(request, message):
-                return reason
-        if errors and (reason := failed_there(message) or error_in(message)):
+            reason = "the job is not finished" if rpc.under_way(message) else not_final(request, message)
+        else:
+            reason = error_in(message) if errors else None
+        if reason := reason or (failed_there(message) if errors else None):
             return reason
-    return nothing_in(messages) if errors else None
+    return nothing_in(messages) if errors and not rpc.polls(request) else None
 
 
 def _frames_ended(body: bytes, clean: bool) -> Unrecordable:

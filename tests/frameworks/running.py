@@ -62,6 +62,7 @@ SUITES = (
     *_sdk("cohere", "cohere"),
     *_sdk("groq", "groq"),
     *_sdk("ollama", "ollama"),
+    *_sdk("xai-sdk", "xai"),
     Suite(("openai>=3",), "with_openai.py", kind="tool loops"),
     Suite(("anthropic>=2",), "with_anthropic.py", kind="tool loops"),
     Suite(("google-genai>=3",), "with_google_genai.py", kind="tool loops"),
@@ -77,6 +78,15 @@ SUITES = (
     Suite(("instructor[anthropic,google-genai]",), "with_instructor.py"),
     Suite(("smolagents[openai]",), "with_smolagents.py"),
 )
+
+
+def provider_for(suite: Suite) -> Any:
+    """The provider on loopback that the program of a suite asks."""
+    if suite.distribution != "xai-sdk":
+        return Provider()
+    from sdk.provider.xai import Xai  # needs the SDK itself
+
+    return Xai()
 
 
 class Unavailable(Exception):
@@ -135,7 +145,7 @@ class Run:
         return int(found[1]) if found else 0
 
 
-def twice(suite: Suite, python: Path, provider: Provider, folder: Path) -> tuple[Run, Run]:
+def twice(suite: Suite, python: Path, provider: Any, folder: Path) -> tuple[Run, Run]:
     """All parts live, then those that are covered in a fresh process with the provider gone."""
     live = run(suite, python, provider, folder)
     provider.hang_up()
@@ -143,7 +153,7 @@ def twice(suite: Suite, python: Path, provider: Provider, folder: Path) -> tuple
     return live, run(suite, python, provider, folder, covered)
 
 
-def run(suite: Suite, python: Path, provider: Provider, folder: Path, parts: Sequence[str] = ()) -> Run:
+def run(suite: Suite, python: Path, provider: Any, folder: Path, parts: Sequence[str] = ()) -> Run:
     """Run the program of a suite in a fresh process with nothing but `CACHY=1`, and count part by part.
 
     `parts`: only these, by their names.
@@ -184,12 +194,12 @@ def run(suite: Suite, python: Path, provider: Provider, folder: Path, parts: Seq
     return Run(found, status, (folder / "stderr").read_text("utf-8"))
 
 
-def _counts(provider: Provider, store: Path) -> tuple[int, int]:
+def _counts(provider: Any, store: Path) -> tuple[int, int]:
     recorded = store.read_bytes().count(b"\n") if store.exists() else 0
     return len(provider.calls) + provider.knocks, recorded
 
 
-def _surroundings(provider: Provider, folder: Path) -> dict[str, str]:
+def _surroundings(provider: Any, folder: Path) -> dict[str, str]:
     """An environment in which every SDK finds the loopback provider, and none finds anything else."""
     url = provider.url
     urls = {
@@ -208,12 +218,12 @@ def _surroundings(provider: Provider, folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in clean().items() if not name.upper().endswith(_FOREIGN)}
     quiet = {
         "HTTPS_PROXY": "http://127.0.0.1:9",  # whatever wants to go elsewhere gets nowhere
-        "NO_PROXY": "127.0.0.1",
+        "NO_PROXY": "127.0.0.1,localhost",
         "OPENAI_AGENTS_DISABLE_TRACING": "1",  # else it tries again and again to reach OpenAI
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "PYTHONDONTWRITEBYTECODE": "",  # compiling a framework takes longer than all of its calls
     }
-    return kept | homes | urls | keys | quiet
+    return kept | homes | urls | keys | quiet | provider.environment
 
 
 _FOREIGN = ("_API_KEY", "_BASE_URL", "_API_BASE", "_PROXY", "_HOST")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,28 +10,31 @@ from environments import TREE
 
 pytest.register_assert_rewrite("frameworks.running")
 
-from frameworks.running import KEY, SUITES, Part, Suite, Unavailable, environment, twice  # noqa: E402
-from sdk.provider import Provider  # noqa: E402
-
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    running = Provider()
-    yield running
-    running.stop()
+from frameworks.running import (  # noqa: E402
+    KEY,
+    SUITES,
+    Part,
+    Suite,
+    Unavailable,
+    environment,
+    provider_for,
+    twice,
+)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
-def test_a_second_process_replays_all_of_it(
-    suite: Suite, wheel: Path, provider: Provider, tmp_path: Path
-) -> None:
+def test_a_second_process_replays_all_of_it(suite: Suite, wheel: Path, tmp_path: Path) -> None:
     """Each part is recorded with every request, and a fresh process sees the same and asks nobody."""
     try:
         python = environment(suite, wheel, tmp_path)
     except Unavailable as reason:
         pytest.skip(str(reason))
-    live, again = twice(suite, python, provider, tmp_path)
+    provider = provider_for(suite)
+    try:
+        live, again = twice(suite, python, provider, tmp_path)
+    finally:
+        provider.stop()
     assert live.status == 0, live.stderr
     assert live.parts
     for part in live.parts:

@@ -7,6 +7,7 @@ import inspect
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def parse(client: Any) -> Any:
 
 
 def deferred(client: Any) -> Any:
-    return (yield chat(client).defer())
+    return (yield chat(client).defer(interval=timedelta(milliseconds=10)))
 
 
 def tool_loop(client: Any) -> Any:
@@ -86,8 +87,7 @@ def models(client: Any) -> Any:
     return [str((yield client.models.list_language_models()))]
 
 
-CALLS = {sample: 1, stream: 1, parse: 1, deferred: 4, tool_loop: 2, models: 1}
-"""Each with the number of requests that it makes."""
+CALLS = {"sample": sample, "stream": stream, "parse": parse, "tool-loop": tool_loop, "models": models}
 
 
 def seen(answer: Any) -> Any:
@@ -129,19 +129,27 @@ def asynchronous(call: Any, url: str) -> Any:
 @pytest.mark.parametrize(
     ("live", "again"), [(sync, sync), (asynchronous, asynchronous), (sync, asynchronous)]
 )
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", [*CALLS.values(), deferred])
 def test_a_replayed_answer_is_the_live_one(
     call: Any, live: Any, again: Any, server: Xai, store: Path
 ) -> None:
     """Each kind of call gives a new client the same messages with the server gone; no key is written down."""
     with enabled("auto", store):
         answer = live(call, server.url)
-    assert len(server.calls) == CALLS[call]
+    assert len(server.calls) == {deferred: 4, tool_loop: 2}.get(call, 1)
     assert server.calls[0][2]["authorization"] == f"Bearer {KEY}"
     server.stop()
     with enabled("replay", store):
         assert again(call, server.url) == answer
     assert KEY not in store.read_text("utf-8")
+
+
+def test_a_job_is_recorded_when_it_is_done(server: Xai, store: Path) -> None:
+    """Polls that say "not yet" are not, so a replay goes straight to the end."""
+    with enabled("auto", store):
+        sync(deferred, server.url)
+    assert [call[0] for call in server.calls] == ["StartDeferredCompletion"] + 3 * ["GetDeferredCompletion"]
+    assert len(recordings(store)) == 2
 
 
 def recordings(store: Path) -> list[Recording]:

@@ -102,6 +102,9 @@ def _torn(texts: list[bytes]) -> list[bytes]:
 class Provider:
     """A server on a free port of loopback that counts what arrives."""
 
+    environment: dict[str, str] = {}
+    """What a program needs to find it, beside the variables that name a URL."""
+
     def __init__(self, routes: Sequence[Route]) -> None:
         self.calls: list[Request] = []
         self.faults: list[Answer] = []

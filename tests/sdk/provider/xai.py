@@ -18,12 +18,16 @@ class Xai(proto.chat_pb2_grpc.ChatServicer, proto.models_pb2_grpc.ModelsServicer
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any, dict[str, Any]]] = []
         self.polls = 0
+        self.knocks = 0
+        """Calls that came after `hang_up`."""
+        self._gone = False
         server = grpc.server(ThreadPoolExecutor(4))
         proto.chat_pb2_grpc.add_ChatServicer_to_server(self, server)
         proto.models_pb2_grpc.add_ModelsServicer_to_server(self, server)
         # As the SDK has it for `localhost`: TLS in all but name, so that the key is sent.
         port = server.add_secure_port("localhost:0", grpc.local_server_credentials())
         self.url = f"localhost:{port}"
+        self.environment = {"XAI_BASE_URL": self.url}
         server.start()
         self._stop: Callable[[], Any] = lambda: server.stop(None).wait(10)
 
@@ -31,7 +35,14 @@ class Xai(proto.chat_pb2_grpc.ChatServicer, proto.models_pb2_grpc.ModelsServicer
         self._stop()
         self._stop = lambda: None
 
+    def hang_up(self) -> None:
+        """From now on calls fail, and are counted."""
+        self._gone = True
+
     def _noted(self, name: str, request: Any, context: Any) -> int:
+        if self._gone:
+            self.knocks += 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
         self.calls.append((name, request, dict(context.invocation_metadata())))
         return len(self.calls)
 
