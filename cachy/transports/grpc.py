@@ -86,11 +86,12 @@ def _calling(kit: Kit, blocks: bool, original: Any) -> Any:
         if isinstance(verdict, Replay):
             below: Any = Recorded(kit, Answer(kit, verdict, kind))
             return original(_above(self, below), request, timeout, metadata, *rest, **named)
-        below = Watching(kit, self, kit.copy(session, claim, asked, verdict, kind))
+        kept = kit.copy(session, claim, asked, verdict, kind)
         try:
+            below = Watching(kit, self, kept)
             return original(_above(self, below), request, timeout, metadata, *rest, **named)
         except BaseException:
-            verdict.failed()
+            kept.left("the call failed")
             raise
 
     return call

@@ -224,7 +224,7 @@ class _Call:
             raise  # grpc is going to cancel us
         except BaseException as problem:
             if self._kept is not None:
-                self._kept.left()
+                self._kept.left("the call failed")
             self._problem = problem
             self._decided.set()
             self._over()

@@ -265,7 +265,7 @@ class Copy:
             else:
                 self._verdict.failed(reason)
 
-    def left(self) -> None:
+    def left(self, reason: str = "the call was cancelled") -> None:
         """The consumer has cancelled the call or let go of it."""
         with self._lock:
             if self._over:
@@ -274,7 +274,7 @@ class Copy:
             if self._tee is not None:
                 self._tee.leave()
             else:
-                self._verdict.failed("the call was cancelled")
+                self._verdict.failed(reason)
 
     def _begin(self) -> None:
         # Not before the first message: who waits for this call may do so as long as it takes.

@@ -17,7 +17,18 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 CLIENTS = ("httpx", "httpx2", "requests", "aiohttp<3.14")
 """aioresponses 0.7.9, the newest, fails on aiohttp 3.14 without cachy, too."""
-RIVALS = ("respx", "pytest-httpx", "vcrpy", "cassetter", "responses", "aioresponses", "moto[sts]", "boto3")
+RIVALS = (
+    "respx",
+    "pytest-httpx",
+    "vcrpy",
+    "cassetter",
+    "grpcio",
+    "protobuf",
+    "responses",
+    "aioresponses",
+    "moto[sts]",
+    "boto3",
+)
 INSTRUMENTS = (
     "opentelemetry-sdk",
     "opentelemetry-instrumentation-httpx",

@@ -50,6 +50,15 @@ def test_a_cassette_wins_over_a_recording(rivals: Path, run: Run, tool: str, cli
 
 
 @ORDERS
+def test_a_cassette_wins_over_grpc_too(rivals: Path, run: Run, order: str) -> None:
+    """cassetter wraps the channels of grpc.aio when it is told to."""
+    told = run(rivals, "cassette_grpc.py", order)
+    assert told["inside"] == [2, 3]  # they went out although cachy had a recording
+    assert (told["first"], told["after"], told["recordings"]) == (1, 1, 1)
+    assert told["stats"]["reasons"]["cassetter is active"] >= 1
+
+
+@ORDERS
 def test_moto_answers_for_aws(rivals: Path, run: Run, order: str) -> None:
     """boto3's calls end in moto; nothing escapes and nothing is recorded."""
     told = run(rivals, "mocked_aws.py", order)

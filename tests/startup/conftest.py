@@ -141,10 +141,10 @@ HERE = next(iter(PYTHONS))
 
 @pytest.fixture(scope="session")
 def complete(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with the wheel, all that it needs, and httpx2, in a folder of its own."""
+    """The interpreter of an environment with the wheel, all that it needs, httpx2 and grpcio, in a folder of its own."""
     venv = make_venv(tmp_path_factory.mktemp("complete") / ".venv")
     install(venv, wheel)
-    copy(site_packages(venv), "httpx", "httpx2", "platformdirs", "tomli")
+    copy(site_packages(venv), "grpcio", "httpx", "httpx2", "platformdirs", "protobuf", "tomli")
     return executable(venv)
 
 

@@ -226,3 +226,17 @@ def test_a_client_that_cannot_be_patched(child: Child, complete: Path, name: str
     assert done.stderr == f"{said[wish]} (ZeroDivisionError: division by zero)\n"
     why = f"refused: {name} could not be hooked (ZeroDivisionError: division by zero), and in replay mode nothing is sent"
     assert done.stdout.splitlines() == (["called"] * 2 if wish == "1" else [why] * 2)
+
+
+def test_grpc_is_covered_and_loads_no_protobuf(child: Child, complete: Path) -> None:
+    """Both halves of grpc, and nothing more than grpc itself loads of other packages."""
+    if importlib.util.find_spec("grpc") is None:
+        pytest.skip("grpc is not installed")
+    code = """
+import grpc, sys
+mark = "__cachy_original__"
+print(hasattr(sys.modules["grpc._channel"]._UnaryUnaryMultiCallable._blocking, mark))
+print(hasattr(sys.modules["grpc.aio._call"].UnaryUnaryCall.__init__, mark))
+print([name for name in ("google.protobuf", "httpx", "urllib3", "aiohttp") if name in sys.modules])
+"""
+    assert run(child, complete, code, CACHY="1") == "True\nTrue\n[]\n"
