@@ -95,7 +95,9 @@ def search(argv: list[str]) -> int:
     store = shelf.opened(options)
     passes = shelf.Filter(options, store)
     hits = (
-        (entry, spot) for entry in _passing(store, passes) if (spot := wanted.search(entry.words)) is not None
+        (entry, spot)
+        for entry in _passing(store, lambda entry: passes(entry) and wanted.search(entry.words) is not None)
+        if (spot := wanted.search(entry.words)) is not None
     )
     if options.json:
         found = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from ..report import terminal
@@ -32,10 +33,10 @@ class Total:
     first: str = ""
     last: str = ""
 
-    def add(self, entry: Entry, prices: Prices) -> None:
-        """Count a recording. Raises ValueError for a damaged one, before anything is counted."""
+    def add(self, entry: Entry, price: Decimal | None, priced: bool) -> None:
+        """Count a recording with its price; `priced`: whether there are any prices. Raises ValueError for a damaged
+        one, before anything is counted."""
         used, ms, at = entry.usage, entry.response.ms, entry.at
-        price = prices.of(entry)
         self.recordings += 1
         self.bytes += len(entry.line)
         self.live_ms += ms
@@ -47,7 +48,7 @@ class Total:
             self.output += used.output
             self.cached += used.cached
             self.reasoning += used.reasoning
-            if prices.known:
+            if priced:
                 self.money.add(price)
 
     def facts(self) -> dict[str, Any]:
@@ -86,13 +87,14 @@ def stats(argv: list[str]) -> int:
             if not passes(entry):
                 continue
             named = {"provider": [entry.provider], "model": [entry.model], "test": tests.get(entry.key, [])}
-            whole.add(entry, prices)
+            price = prices.of(entry)
+            whole.add(entry, price, prices.known)
         except ValueError:
             damaged += 1
             continue
         for kind, names in named.items():
             for name in filter(None, names):
-                groups[kind].setdefault(name, Total()).add(entry, prices)
+                groups[kind].setdefault(name, Total()).add(entry, price, prices.known)
     where, disk = terminal.place(store.url), _on_disk(store.url)
     if options.json:
         by = {
