@@ -1,6 +1,9 @@
 """cachy records the LLM and HTTP API calls of a program once and replays them for ever.
 
 Nothing is imported here: `import cachy` costs next to nothing, each name is loaded when it is first used.
+
+(For pytest, which would rewrite what a package with a plugin asserts, and warn as this module is there before it:
+PYTEST_DONT_REWRITE)
 """
 
 TYPE_CHECKING = False  # `typing` is not imported at start-up; type checkers know the name

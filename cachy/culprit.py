@@ -48,13 +48,14 @@ def user_line() -> str:
     """File and line of the user's code that is under way, or ""."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if _is_users(frame.f_code.co_filename):
+        if is_users(frame.f_code.co_filename):
             return f"{place(frame.f_code.co_filename)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
 
 
-def _is_users(name: str) -> bool:
+def is_users(name: str) -> bool:
+    """Whether a file of code is the user's own: not ours, not installed, not Python's."""
     return not (name.startswith((_OURS, _STANDARD, "<")) or _is_installed(name))
 
 
@@ -81,7 +82,7 @@ def find() -> Culprit:
                 else:
                     library = library or package
                 is_websocket |= package in _WEBSOCKETS or frame.f_code.co_name in _WEBSOCKET_CALLS
-            elif _is_users(name):
+            elif is_users(name):
                 line = f"{place(name)}:{frame.f_lineno}"
                 break
             else:

@@ -15,6 +15,18 @@ from threading import RLock
 from .keys import Canonical
 
 _variant: ContextVar[str] = ContextVar("cachy_variant", default="")
+_everywhere = ""
+
+
+@contextmanager
+def variant_everywhere(name: str) -> Iterator[None]:
+    """`variant` for all threads and tasks that are in no such block of their own."""
+    global _everywhere
+    outer, _everywhere = _everywhere, name
+    try:
+        yield
+    finally:
+        _everywhere = outer
 
 
 @contextmanager
@@ -35,7 +47,7 @@ def variant(name: str) -> Iterator[None]:
 
 def of_variant(wanted: Canonical) -> Canonical:
     """The canonical request as the current variant asks it."""
-    name = _variant.get()
+    name = _variant.get() or _everywhere
     return _with(wanted, variant=name) if name else wanted
 
 
@@ -48,6 +60,12 @@ class Turns:
         self._next: dict[str, int] = {}
         self._returned: dict[str, list[int]] = {}
         self._lengths: dict[str, int] = {}
+
+    def start_over(self) -> None:
+        """A new run begins: every question is asked for the first time."""
+        with self._lock:
+            self._next.clear()
+            self._returned.clear()
 
     def take(self, key: str) -> int:
         """The turn of a question that is asked now: 1, 2, ..."""

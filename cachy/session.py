@@ -125,13 +125,18 @@ def disable() -> None:
 
 @contextmanager
 def using(
-    arguments: Mapping[str, object], only: Sequence[str] | None = None, watch: Watch | None = None
+    arguments: Mapping[str, object],
+    only: Sequence[str] | None = None,
+    watch: Watch | None = None,
+    *,
+    everywhere: bool = False,
 ) -> Iterator[None]:
-    """A session of its own for the current context."""
+    """A session of its own for the current context; or `everywhere`, for all threads and tasks that are in no block of
+    their own (a pytest test: its fixtures, event loops and threads were begun in other contexts)."""
     global _patched_for_scopes
     session = _open(settings.load(arguments, consent=True, scoped=True), only, watch, scoped=True)
     try:
-        with _entered(session):
+        with _shared_is(session) if everywhere else _entered(session):
             if session is not None:
                 _patched_for_scopes = True
                 hooks.install()
@@ -144,9 +149,9 @@ def using(
 
 
 @contextmanager
-def bypass() -> Iterator[None]:
-    """No session for the current context: calls go out live and leave no trace."""
-    with _entered(None):
+def bypass(*, everywhere: bool = False) -> Iterator[None]:
+    """No session for the current context, or `everywhere` as in `using`: calls go out live and leave no trace."""
+    with _shared_is(None) if everywhere else _entered(None):
         yield
 
 
@@ -178,6 +183,22 @@ def _entered(session: Session | None) -> Iterator[None]:
         _scope.set(top)
 
 
+@contextmanager
+def _shared_is(session: Session | None) -> Iterator[None]:
+    global _shared, _patched_for_scopes
+    start()  # decided now, a decision does not fall into the block and end with it
+    with _lock:
+        outer, _shared = _shared, session
+        _patched_for_scopes = (
+            _patched_for_scopes or outer is not None
+        )  # for a client that is first imported in here
+    try:
+        yield
+    finally:
+        with _lock:
+            _shared = outer
+
+
 def shared() -> Session | None:
     """The process-wide session, or None."""
     return _shared
@@ -204,4 +225,6 @@ def _open(
         # The line at exit tells of the whole process; a block does not speak for it.
         note = "replay, because CI is set" if found.mode_is_from_ci else ""
         tally.configure(found.store, found.summary, note)
+    for when in _bootstrap.when_active:
+        when()
     return Session(Engine(found, store, watch), Registry(found.hosts, only))

@@ -169,6 +169,13 @@ def configure(store: str, summary: bool, mode_note: str = "") -> None:
     _store, _summary, _mode_note = store, summary, mode_note
 
 
+def told() -> None:
+    """What was counted so far has been told to the user: the exit line, if there is one, is about what follows."""
+    global _counter
+    with _lock:
+        _counter = Counter()
+
+
 def reset() -> None:
     """Back to the state of a fresh process, the settings of `configure` included."""
     global _lock, _counter, _will_tell

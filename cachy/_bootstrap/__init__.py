@@ -7,6 +7,10 @@ one environment variable and at the folders above the working directory. Nothing
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 OFF = ("0", "off", "false", "no")
 ON = ("1", "on", "true", "yes", "auto", "replay", "record", "verify")
 
@@ -17,6 +21,8 @@ door: "str | None" = None
 cwd: "str | None" = None
 # The file that opened the door, when it was a project's.
 pyproject: "str | None" = None
+# What is to be called whenever a session is opened, for those who load nothing of us until then.
+when_active: "list[Callable[[], None]]" = []
 
 _LARGEST = 1024 * 1024  # bytes; no pyproject.toml of a person is larger
 _started = False

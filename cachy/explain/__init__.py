@@ -120,9 +120,14 @@ def _command(settings: Settings) -> str:
         return ""  # the block says what it wants, whatever the command
     test = current_test()
     words = ["pytest", test] if test else _typed(list(sys.orig_argv))
+    by_plugin = test and "cachy.pytest_run" in sys.modules
+    if by_plugin:
+        words[1:1] = ["--cachy", "auto"]
     command = " ".join(map(shlex.quote, words))
     if not words or len(command) > _LONGEST_COMMAND or redact.mask_text(command) != command:
         return ""
+    if by_plugin:
+        return printable(command)
     return printable(f"cachy-run --mode auto {command}" if _by_run() else f"CACHY=auto {command}")
 
 

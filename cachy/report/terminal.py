@@ -19,16 +19,7 @@ def exit_line(stats: Stats, store: str, mode_note: str = "", processes: int = 1)
         mode_note: what to know about the mode, such as "replay, because CI is set".
         processes: how many processes the counts come from.
     """
-    counts = (
-        (stats.hits, "replayed"),
-        (stats.recorded, "recorded"),
-        (stats.missed, "missed"),
-        (stats.bypassed, "not recorded" + _commonest(stats.reasons)),
-        (stats.escaped, "escaped" + _commonest(stats.escapes)),
-        (stats.verified, "verified"),
-        (stats.drifted, "drifted"),
-    )
-    parts = [f"{number} {word}" for number, word in counts if number]
+    parts = counted(stats)
     if stats.saved_ms:
         parts.append(f"saved {duration(stats.saved_ms)}")
     if processes > 1:
@@ -38,6 +29,20 @@ def exit_line(stats: Stats, store: str, mode_note: str = "", processes: int = 1)
     if store:
         parts.append(place(store))
     return "cachy  " + " · ".join(parts)
+
+
+def counted(stats: Stats) -> list[str]:
+    """The counts in words, without what is zero: `["42 replayed", "3 recorded"]`."""
+    counts = (
+        (stats.hits, "replayed"),
+        (stats.recorded, "recorded"),
+        (stats.missed, "missed"),
+        (stats.bypassed, "not recorded" + _commonest(stats.reasons)),
+        (stats.escaped, "escaped" + _commonest(stats.escapes)),
+        (stats.verified, "verified"),
+        (stats.drifted, "drifted"),
+    )
+    return [f"{number} {word}" for number, word in counts if number]
 
 
 def _commonest(reasons: dict[str, int]) -> str:

@@ -38,7 +38,7 @@ LAYERS = [
     {"transports"},
     {"api", "pycachy"},
     {"report"},
-    {"cli", "demo", "__main__"},
+    {"cli", "demo", "__main__", "pytest_plugin", "pytest_run", "ipython"},
 ]
 CLIENTS = {"httpx", "httpx2", "requests", "urllib3", "aiohttp", "openai", "anthropic"}
 

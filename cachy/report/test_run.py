@@ -1,0 +1,142 @@
+"""What a run of tests did with its recordings: summed up from the verdicts of all its processes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import tally
+from ..stores import open_store
+from . import terminal, uses
+
+FAIL_ON = ("live", "miss", "escaped", "unused")
+"""What `--cachy-fail-on` knows."""
+
+Facts = dict[str, Any]
+_TEST = re.compile(rb'\{"key":"[0-9a-f]+","v":\d+,"at":"[^"]*","provider":"[^"]*","test":("(?:[^"\\]|\\.)*")')
+
+
+@dataclass
+class TestRun:
+    """The verdicts of a run, and what was left unused when it was a full one."""
+
+    root: str
+    """The folder that the ids of the tests are relative to."""
+    verdicts: list[Facts] = field(default_factory=list)
+    unused: dict[str, list[str]] | None = None
+    """Keys that no test used, by store; None after a run that was not full."""
+
+    __test__ = False  # for pytest: the name is not meant for it
+
+    def read(self, folder: str) -> None:
+        """Take in what the processes of the run reported. Raises OSError."""
+        for path in tally.run_files(folder):
+            with open(path, "rb") as lines:
+                self.verdicts += tally.read_lines(lines)
+
+    @property
+    def stats(self) -> tally.Stats:
+        """The counts of all verdicts."""
+        return count(self.verdicts)
+
+    def used(self) -> dict[str, dict[str, set[str]]]:
+        """The keys that were asked for, by store and test."""
+        found: dict[str, dict[str, set[str]]] = {}
+        for facts in self.verdicts:
+            if "key" in facts and "store" in facts and "://" not in facts["store"]:
+                tests = found.setdefault(facts["store"], {})
+                tests.setdefault(facts.get("test", ""), set()).add(facts["key"])
+        return found
+
+    def remember(self, well: Collection[str], known: Collection[str] | None) -> None:
+        """See `uses.note`."""
+        for store, used in self.used().items():
+            uses.note(store, self.root, used, well, known)
+
+    def look_for_unused(self, idle: Collection[str]) -> None:
+        """Find what no test of this full run used; what the `idle` tests, which were skipped or have failed, may use
+        is left out. Stores that the run did not touch, and shared ones, are not looked at. Raises StoreError."""
+        self.unused = {}
+        for store, tests in self.used().items():
+            used = set().union(*tests.values()) | uses.needed(store, self.root, idle)
+            keys = [
+                key
+                for key, line in open_store(store)
+                # pycachy's recordings are found by other keys than those that are told.
+                if key not in used and len(key) == 32 and _test_of(line) not in idle
+            ]
+            if keys:
+                self.unused[store] = keys
+
+    def prune(self) -> int:
+        """Delete what is unused; how many that was. Raises StoreError."""
+        gone = 0
+        for store, keys in (self.unused or {}).items():
+            opened = open_store(store)
+            try:
+                gone += sum(opened.delete(key) for key in keys)
+            finally:
+                opened.close()
+        return gone
+
+    def offences(self, kinds: Collection[str]) -> Iterator[str]:
+        """One line for each of `kinds` (see `FAIL_ON`) that happened."""
+        for kind in kinds:
+            if kind == "unused":
+                number = sum(map(len, (self.unused or {}).values()))
+                if number:
+                    yield f"{_number(number, 'recording')} not used by any test"
+                continue
+            found = [facts for facts in self.verdicts if _is(kind, facts)]
+            if found:
+                tests = list(dict.fromkeys(facts.get("test", "") or "no test" for facts in found))
+                more = f" and {len(tests) - 3} more" if len(tests) > 3 else ""
+                what = {"live": "made live", "miss": "missed", "escaped": "escaped"}[kind]
+                yield f"{_number(len(found), 'call')} {what}, in {', '.join(tests[:3])}{more}"
+
+    def line(self) -> str:
+        """`118 replayed, 2 recorded, 1 missed, 4 unused · saved 5 m 12 s · cachy.jsonl`; "" when nothing happened."""
+        stats = self.stats
+        if not stats.handled:
+            return ""
+        parts = terminal.counted(stats)
+        if self.unused:
+            parts.append(f"{sum(map(len, self.unused.values()))} unused")
+        told = [", ".join(parts)]
+        if stats.saved_ms:
+            told.append(f"saved {terminal.duration(stats.saved_ms)}")
+        stores = list(dict.fromkeys(facts["store"] for facts in self.verdicts if "store" in facts))
+        if len(stores) > 1:
+            told.append(f"{len(stores)} stores")
+        else:
+            told += map(terminal.place, stores)
+        return " · ".join(told)
+
+
+def count(verdicts: Collection[Facts]) -> tally.Stats:
+    """The counts of these verdicts."""
+    counter = tally.Counter()
+    for facts in verdicts:
+        counter.add(facts["outcome"], facts["ms"], facts.get("reason", ""))
+    return counter.stats()
+
+
+def _is(kind: str, facts: Facts) -> bool:
+    if kind == "live":
+        return bool(facts.get("live"))
+    return bool(facts["outcome"] == {"miss": "missed"}.get(kind, kind))
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _test_of(line: bytes) -> str:
+    found = _TEST.match(line)
+    try:
+        return str(json.loads(found[1])) if found else ""
+    except ValueError:
+        return ""
