@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator
 from types import TracebackType
@@ -66,10 +67,9 @@ class Reporter:
 
     def pytest_runtest_logstart(self) -> None:
         # The n-th question of a test, not of however many tests ran before it here.
-        from cachy import session
-
-        shared = session.shared()
-        if shared is not None:
+        session = sys.modules.get("cachy.session")
+        shared = session and session.shared()
+        if shared:
             shared.engine.turns.start_over()
 
     @pytest.hookimpl(hookwrapper=True)
