@@ -22,7 +22,7 @@ TOOLS = {
     "pycachy": ["pycachy==0.0.22", "httpx2"],
     "vcrpy-yaml": ["vcrpy>=9", "httpx2", "aiohttp"],
     "vcrpy-json": ["vcrpy>=9", "httpx2", "aiohttp"],
-    "hishel": ["hishel[httpx]>=1", "httpx"],
+    "hishel": ["hishel[httpx]>=2", "httpx"],
 }
 MANY = "300"  # different prompts in turn: more than any tool here remembers
 COLUMNS = [
@@ -34,7 +34,7 @@ LARGEST = {"cachy": 100_000, "pycachy": 1_000, "vcrpy-yaml": 1_000, "vcrpy-json"
 
 
 def environment(tool: str, root: Path) -> Path:
-    folder = root / tool.partition("-")[0]
+    folder = root / tool.split("-json")[0].split("-yaml")[0]
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not python.exists():
         uv = shutil.which("uv") or sys.exit("bench/hit.py needs uv: pip install uv")

@@ -140,10 +140,10 @@ def open_tool(tool: str, lib: Any, folder: Path, count: int, kind: str, host: st
             )
     elif tool == "hishel":
         import hishel.httpx
-        from hishel import SyncSqliteStorage
+        from hishel import SqliteStorage
 
-        storage = SyncSqliteStorage(database_path=str(folder / "h.db"))
-        client = hishel.httpx.SyncCacheClient(storage=storage)
+        storage = SqliteStorage(database_path=str(folder / "h.db"))
+        client = hishel.httpx.CacheClient(storage=storage)
         for n in range(count):
             client.get(f"http://{host}/v1/{n}").read()
         return client, None
