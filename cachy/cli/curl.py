@@ -1,11 +1,12 @@
-"""A recorded request as a command for curl. No key is in it: a shell variable stands in its place."""
+"""A recorded request as a command for curl, or grpcurl. No key is in it: a shell variable stands in its place."""
 
 from __future__ import annotations
 
 import json
 import shlex
 
-from ..providers import by_name
+from ..exchange import Request
+from ..providers import by_name, rpc
 from ..report.entry import Entry, ignored
 from .talk import Problem, say
 
@@ -18,6 +19,8 @@ def command(entry: Entry) -> str:
     if not entry.form:
         raise Problem("pycachy kept no request that could be asked again")
     request, body = entry.request, entry.form.get("body", {})
+    if request.method == rpc.METHOD:
+        return _grpcurl(request, entry)
     words = [f"curl -X {request.method} {shlex.quote(request.url)}", *_key(entry.provider)]
     kind = "application/json" if "json" in body else body.get("type", "")
     headers = [*request.headers, *([("content-type", kind)] if kind else [])]
@@ -34,13 +37,35 @@ def command(entry: Entry) -> str:
         words.append(f"--data-binary {shlex.quote(body['text'])}")
     elif body:
         words.append("--data-binary @FILE")
+    _tell(entry)
+    return " \\\n  ".join(words)
+
+
+def _grpcurl(request: Request, entry: Entry) -> str:
+    """For a server that tells its own messages (reflection); else it takes `-proto FILE`."""
+    parts = request.split()
+    asked = entry.form.get("body", {}).get("json")
+    if asked is None and entry.form.get("body"):
+        raise Problem("the type of this message was not known when it was recorded")
+    port = parts.netloc.rpartition(":")[2]
+    address = parts.netloc if port.isdigit() or port == "*" else f"{parts.netloc}:443"
+    words = ["grpcurl" + (" -plaintext" if parts.scheme == "http" else ""), *_key(entry.provider)]
+    words += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers]
+    words.append(f"-d {shlex.quote(json.dumps(asked or {}, ensure_ascii=False))}")
+    words.append(f"{shlex.quote(address)} {shlex.quote(parts.path.lstrip('/'))}")
+    _tell(entry)
+    return " \\\n  ".join(words)
+
+
+def _tell(entry: Entry) -> None:
+    """Say what a command cannot hold."""
+    body = entry.form.get("body", {})
     if "*" in entry.form["host"]:
         say(f"the host is {entry.form['host']}, a wildcard of the setting hosts; put the real one in")
     if '"digest"' in json.dumps(body):
         say("a recording keeps only the digest of files and pictures; put the real ones in")
     if places := ignored(entry.form):
         say(f"what stands in ‹› was not kept: {', '.join(places[:5])}{' …' if len(places) > 5 else ''}")
-    return " \\\n  ".join(words)
 
 
 def _key(provider: str) -> list[str]:

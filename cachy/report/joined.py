@@ -11,6 +11,7 @@ from typing import Any
 from ..exchange import Response
 from ..providers.usage import documents
 from .messages import Message, Part, said, size
+from .xai import as_chat
 
 Json = Any
 Object = dict[str, Json]
@@ -20,7 +21,7 @@ def answered(response: Response) -> list[Message]:
     """The messages of an answer, its stream put together."""
     kind = response.header("content-type").partition(";")[0].strip().lower()
     found = documents(response)
-    events = [value for value in found if isinstance(value, dict)]
+    events = [value for value in map(as_chat, found) if isinstance(value, dict)]
     if events:
         whole = _joined(events) if len(found) > 1 or _is_event(events[0]) else events[0]
         return [message for value in ([whole] if whole else events) for message in said(value)]

@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from .xai import as_chat
+
 Json = Any
 
 _SYSTEM = ("system", "instructions", "systemInstruction", "system_instruction", "preamble")
@@ -95,7 +97,7 @@ def asked(request: dict[str, Json]) -> list[Message]:
     if "json" not in body:
         other = tuple(_other_body(body))
         return [Message("user", other)] if other else []
-    value = body["json"]
+    value = as_chat(body["json"])
     if not isinstance(value, dict):
         return [Message("user", tuple(parts(value)))]
     found = [Message("system", tuple(parts(value[name]))) for name in _SYSTEM if value.get(name)]
