@@ -200,7 +200,7 @@ def again(form: dict[str, Any], rules: Rules, host: str) -> Canonical:
             body["json"] = rules.normalise(body["json"], made)
         if rules.ignore:
             body["json"] = rules.ignore.json(body["json"])
-        body["json"] = _fold(body["json"])
+        body["json"] = fold(body["json"])
     if rules.ignore:
         rules.ignore.mark(form)
     return Canonical(_encode(form), tuple(made.numbers), made.dropped)
@@ -277,7 +277,7 @@ def _json(raw: bytes, rules: Rules, made: Made) -> Any:
         value = rules.normalise(value, made)
     if rules.ignore:
         value = rules.ignore.json(value)
-    return _fold(value) if len(raw) > _LONG else value
+    return fold(value) if len(raw) > _LONG else value
 
 
 def _number(literal: str) -> int | float:
@@ -292,18 +292,18 @@ def _no_constant(literal: str) -> Any:
     raise ValueError(f"{literal} is not JSON")
 
 
-def _fold(value: Any) -> Any:
+def fold(value: Any) -> Any:
     """`value` with long base64 strings and data URLs turned into digests; its own containers are changed."""
     if isinstance(value, str):
         return _fold_text(value) if len(value) > _LONG else value
     if isinstance(value, dict):
         for name, item in value.items():
             if isinstance(item, (dict, list)) or (isinstance(item, str) and len(item) > _LONG):
-                value[name] = _fold(item)
+                value[name] = fold(item)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             if isinstance(item, (dict, list)) or (isinstance(item, str) and len(item) > _LONG):
-                value[index] = _fold(item)
+                value[index] = fold(item)
     return value
 
 

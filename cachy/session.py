@@ -96,7 +96,7 @@ def lend(name: str, module: ModuleType) -> None:
     """Called when an SDK is about to be imported, or the module with which Google's find out who the user is."""
     start()
     if name in hooks.CREDENTIALS:
-        placeholders.patch_google(module, lambda: "vertex" in _replayed())
+        placeholders.patch_google(module, lambda: not _replayed().isdisjoint(("gemini", "vertex")))
     elif recorded := _replayed():
         placeholders.lend(name, recorded)
 

@@ -19,6 +19,7 @@ from ..calls import Forward
 from ..engine import Replay
 from ..errors import Miss, fit_for_here
 from ..exchange import Body, Headers, Request
+from ..keys import fold
 from ..notices import in_brief, say_once
 from ..providers import rpc
 from ..providers.hosts import Address, address, written
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 OK, CANCELLED, FAILED_PRECONDITION, DATA_LOSS = 0, 1, 9, 15
 """Codes of https://grpc.github.io/grpc/core/md_doc_statuscodes.html."""
+
+_SHORT = 1024  # characters of a message in which there is nothing to fold
 
 Metadata = Iterable[tuple[str, Any]] | None
 
@@ -183,6 +186,8 @@ def _line(kind: Any, piece: bytes, known: list[str]) -> bytes:
         from google.protobuf.json_format import ParseDict
 
         piece = ParseDict(json.loads(masked), kind()).SerializeToString(deterministic=True)
+    if len(masked) > _SHORT:  # pictures and sounds say nothing to people
+        masked = json.dumps(fold(json.loads(masked)), ensure_ascii=False, separators=(",", ":"))
     return b'{"message":%s,"base64":"%s"}\n' % (masked.encode(), base64.b64encode(piece))
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from environments import clean
 
 import cachy
 
@@ -106,3 +109,34 @@ def test_a_replayed_answer_is_the_live_one(
     written = store.read_text("utf-8")
     assert written.count('"parts":[{"text":"2+2?"}]') == 2
     assert r"\"finishReason\":\"STOP\"" in written
+
+
+PROGRAM = f"""
+import sys
+from google.ai import generativelanguage
+client = generativelanguage.GenerativeServiceClient(client_options={{"api_endpoint": sys.argv[1]}})
+print(client.generate_content({ASK!r}).candidates[0].content.parts[0].text)
+"""
+
+
+@pytest.mark.slow
+def test_no_credentials_are_needed_to_replay(server: Gemini, tmp_path: Path) -> None:
+    """A client that is built where nobody is logged in, in a process of its own."""
+    store = tmp_path / "calls.jsonl"
+    settings: Any = {"store": store, "hosts": {"127.0.0.1:*": "gemini"}, "summary": False}
+    with cachy.using("auto", **settings):
+        sync(server.address)
+    server.stop()
+    env = clean(CACHY="replay", CACHY_STORE=str(store), CACHY_HOSTS="127.0.0.1:*=gemini", HOME=str(tmp_path))
+    env.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, server.address],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "An answer.\n"), done.stderr
+    assert "1 replayed" in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
+import importlib
 import json
 import threading
 from collections.abc import Iterator
@@ -604,6 +605,28 @@ def test_verify(service: Service, using: Any) -> None:
         iterate(service.address, Ask(text="a"))
     after = cachy.stats()
     assert (after.verified - before.verified, after.drifted - before.drifted) == (1, 0)
+
+
+def test_what_is_binary_is_written_once(service: Service, using: Any, store: Any) -> None:
+    """In the readable form of an answer a digest stands for it."""
+    sound = base64.b64encode(bytes(range(256)) * 40).decode()
+    with using():
+        live = plain(service.address, Ask(text="a", labels={"status": sound}))
+        assert plain(service.address, Ask(text="a", labels={"status": sound})) == live
+    assert live.status == sound
+    answer = json.loads(json.loads(store.read_text("utf-8"))["response"]["text"])
+    assert answer["message"]["status"]["size"] == len(sound)
+    assert Say.FromString(base64.b64decode(answer["base64"])) == live
+
+
+def test_an_old_grpcio_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calls of its sync half do not know where they go."""
+    from grpc import _channel
+
+    monkeypatch.setattr(_channel._UnaryUnaryMultiCallable, "__init__", lambda self, channel: None)
+    adapter = importlib.import_module("cachy.transports.grpc")
+    with pytest.raises(RuntimeError, match=r"older than 1\.61"):
+        adapter.patch(grpc)
 
 
 def test_a_client_that_could_not_be_hooked_is_refused_in_replay_mode(
