@@ -176,7 +176,8 @@ def decoder(kind: Any, known: list[str]) -> Decode:
 
 def _line(kind: Any, piece: bytes, known: list[str]) -> bytes:
     for secret in known:  # a mask is as long as what it hides, so the lengths in the message stay true
-        piece = piece.replace(secret.encode(), redact.mask(secret).encode())
+        if secret.isascii():
+            piece = piece.replace(secret.encode(), redact.mask(secret).encode())
     readable = None if kind is None else _readable(kind.FromString(piece))
     if readable is None:
         return b'{"base64":"%s"}\n' % base64.b64encode(piece)
