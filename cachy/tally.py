@@ -198,6 +198,13 @@ def read_run(folder: str) -> tuple[Stats, int]:
     return total.stats(), processes
 
 
+def read_files(folder: str) -> Iterator[dict[str, Any]]:
+    """Every verdict that was reported to a run folder. Raises OSError."""
+    for path in run_files(folder):
+        with open(path, "rb") as lines:
+            yield from read_lines(lines)
+
+
 def run_files(folder: str) -> Iterator[str]:
     """The files of a run folder, one for each process; a run within this run has a folder in it. Raises OSError."""
     for entry in os.scandir(folder):

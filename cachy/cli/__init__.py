@@ -45,8 +45,17 @@ verbs:
 """
 
 
+def step_aside() -> None:
+    """This process is nobody's program: what it imports for itself is not to be hooked, nor told of."""
+    hooks = sys.modules.get("cachy.hooks")  # there when CACHY or a project has switched cachy on
+    if hooks is not None:
+        hooks.uninstall()
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; its exit status. SystemExit for wrong usage, as argparse raises it."""
+    if argv is None:
+        step_aside()
     arguments = sys.argv[1:] if argv is None else argv
     verb = arguments[0] if arguments else "--help"
     if verb in ("-h", "--help", "help"):

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..values import MODES
+from . import step_aside
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -44,6 +45,8 @@ def main(argv: list[str] | None = None) -> int:
 
     When a signal killed the command, this process dies of the same one. Raises SystemExit for wrong usage.
     """
+    if argv is None:
+        step_aside()
     options = _parser().parse_args(argv)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
@@ -131,7 +134,23 @@ def _tell(folder: str, found: Settings) -> None:
         return
     if total.handled:
         note = "replay, because CI is set" if found.mode_is_from_ci else ""
-        terminal.say(terminal.exit_line(total, found.store, note, processes))
+        money = _money(folder) if total.hits else ""
+        terminal.say(terminal.exit_line(total, found.store, note, processes, money))
+
+
+def _money(folder: str) -> str:
+    """What the replayed calls would have cost, or "" where nobody knows prices: `pip install 'cachy-run[cost]'`."""
+    from importlib.util import find_spec
+
+    if find_spec("genai_prices") is None:
+        return ""
+    from .. import tally
+    from ..report import prices
+
+    try:
+        return str(prices.saved(tally.read_files(folder)))
+    except Exception:  # noqa: BLE001 - the command has ended; nothing may come between its status and the caller
+        return ""
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -6,10 +6,13 @@ that is recorded or replayed: only `cachy`, the waiting parent of `cachy-run`, a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+from ..stores import StoreError, open_store
 
 if TYPE_CHECKING:
     from .entry import Entry
@@ -91,6 +94,45 @@ class Sum:
             return ""
         more = f" ({self.unpriced} unpriced)" if self.unpriced else ""
         return f"{dollars(self.dollars)} est.{more}"
+
+
+def saved(verdicts: Iterable[Mapping[str, Any]]) -> Sum:
+    """What the replayed calls among these verdicts (see `cachy.verdicts`) would have cost. Never raises.
+
+    Nothing where there are no prices, and of stores on other machines, which are not asked for that.
+    """
+    hits: dict[str, dict[str, int]] = {}
+    for facts in verdicts:
+        store, key = facts.get("store", ""), facts.get("key", "")
+        if facts.get("outcome") == "hit" and store and key and "://" not in store:
+            keys = hits.setdefault(store, {})
+            keys[key] = keys.get(key, 0) + 1
+    found = Sum()
+    prices = Prices() if hits else None
+    if prices is None or not prices.known:
+        return found
+    for url, keys in hits.items():
+        try:
+            store = open_store(url)
+            for key, times in keys.items():
+                _add(found, prices, key, store.get(key), times)
+            store.close()
+        except StoreError:  # it was there a moment ago; the amount is an estimate anyway
+            continue
+    return found
+
+
+def _add(found: Sum, prices: Prices, key: str, line: bytes | None, times: int) -> None:
+    from .entry import Entry
+
+    if line is None:
+        return
+    try:
+        entry = Entry(key, line)
+        if entry.usage is not None:
+            found.add(prices.of(entry), times)
+    except ValueError:
+        return
 
 
 def dollars(amount: Decimal) -> str:

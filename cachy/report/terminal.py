@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..tally import Stats
 
 
-def exit_line(stats: Stats, store: str, mode_note: str = "", processes: int = 1) -> str:
+def exit_line(stats: Stats, store: str, mode_note: str = "", processes: int = 1, money: str = "") -> str:
     """One line, without its newline: `cachy  42 replayed · 3 recorded · saved 61 s · cachy.jsonl`.
 
     Args:
@@ -18,10 +18,11 @@ def exit_line(stats: Stats, store: str, mode_note: str = "", processes: int = 1)
         store: path or URL of the recordings; a password in a URL is not shown.
         mode_note: what to know about the mode, such as "replay, because CI is set".
         processes: how many processes the counts come from.
+        money: what the replayed calls would have cost, as `$1.94 est.`, where that is known.
     """
     parts = counted(stats)
-    if stats.saved_ms:
-        parts.append(f"saved {duration(stats.saved_ms)}")
+    if stats.saved_ms or money:
+        parts.append(f"saved {', '.join(filter(None, (duration(stats.saved_ms), money)))}")
     if processes > 1:
         parts.append(f"in {processes} processes")
     if mode_note:
