@@ -15,6 +15,7 @@ from ..exchange import Body, Request, Response
 from ..explain.nearest import request_of
 from ..policy import age
 from ..providers import by_name
+from ..providers.rpc import is_answer as is_rpc
 from ..providers.usage import model_asked
 from ..recording import Recording, response_of
 from .joined import answered
@@ -91,9 +92,9 @@ class Entry:
     @property
     def streamed(self) -> bool:
         """Whether the answer came as a stream of events."""
-        return any(
-            kind in self.response.header("content-type") for kind in ("event-stream", "eventstream", "ndjson")
-        )
+        kind = self.response.header("content-type")
+        by_kind = any(name in kind for name in ("event-stream", "eventstream", "ndjson"))
+        return by_kind or (is_rpc(self.response) and len(self.response.chunks) > 1)
 
     @cached_property
     def question(self) -> list[Message]:

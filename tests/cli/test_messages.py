@@ -231,6 +231,42 @@ def test_what_a_stream_comes_to(events: Any, expected: Any) -> None:
     assert brief(answered(response(*events))) == expected
 
 
+def grpc(*messages: Any) -> Response:
+    lines = "".join(json.dumps({"message": message, "base64": "CgA="}) + "\n" for message in messages)
+    return Response(200, (("content-type", "application/grpc"),), lines.encode())
+
+
+ANSWER = {
+    "id": "c-1",
+    "outputs": [{"message": {"role": "ROLE_ASSISTANT", "content": "4", "reasoningContent": "hm"}}],
+}
+CALLED = {
+    "outputs": [
+        {"message": {"role": "ROLE_ASSISTANT", "toolCalls": [{"function": {"name": "f", "arguments": "{}"}}]}}
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (grpc(ANSWER), [("assistant", "thinking::hm", "text::4")]),
+        (grpc({"response": ANSWER, "status": "DONE"}), [("assistant", "thinking::hm", "text::4")]),
+        (grpc(CALLED), [("assistant", "call:f:{}")]),
+        (
+            grpc({"outputs": [{"delta": {"content": "The "}}]}, {"outputs": [{"delta": {"content": "end"}}]}),
+            [("assistant", "text::The end")],
+        ),
+    ],
+    ids=["whole", "job", "tool", "stream"],
+)
+def test_answers_over_grpc(answer: Response, expected: Any) -> None:
+    """xAI's, as its SDK receives them."""
+    assert brief(answered(answer)) == expected
+    asked_for = {"messages": [{"role": "ROLE_USER", "content": [{"text": "2+2?"}]}], "model": "grok-5"}
+    assert brief(asked(body(asked_for))) == [("user", "text::2+2?")]
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
