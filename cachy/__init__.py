@@ -48,8 +48,10 @@ _HOMES = {
     "doms": "pycachy",
     "enable": "api",
     "enable_cachy": "pycachy",
+    "load_ipython_extension": "ipython",
     "no_cachy": "pycachy",
     "stats": "api",
+    "unload_ipython_extension": "ipython",
     "using": "api",
     "variant": "repeats",
 }

@@ -80,13 +80,22 @@ _patched_for_scopes = False
 
 
 def enable(
-    arguments: Mapping[str, object], only: Sequence[str] | None = None, watch: Watch | None = None
+    arguments: Mapping[str, object],
+    only: Sequence[str] | None = None,
+    watch: Watch | None = None,
+    *,
+    cwd: str | None = None,
+    typed: bool = False,
 ) -> bool:
-    """Start (or restart, with other settings) the process-wide session; False when CACHY=0 forbids it."""
+    """Start (or restart, with other settings) the process-wide session; False when CACHY=0 forbids it.
+
+    `cwd`: the working directory that counts. `typed`: a person has said the arguments just now, so they come before
+    the environment.
+    """
     global _shared, _decided
     with _lock:
         _decided = True
-        _shared = _open(settings.load(arguments, consent=True), only, watch)
+        _shared = _open(settings.load(arguments, cwd=cwd, consent=True, scoped=typed), only, watch)
         placeholders.take_back()
     hooks.install()
     return _shared is not None
@@ -129,12 +138,14 @@ def using(
     only: Sequence[str] | None = None,
     watch: Watch | None = None,
     *,
+    cwd: str | None = None,
     everywhere: bool = False,
 ) -> Iterator[None]:
     """A session of its own for the current context; or `everywhere`, for all threads and tasks that are in no block of
     their own (a pytest test: its fixtures, event loops and threads were begun in other contexts)."""
     global _patched_for_scopes
-    session = _open(settings.load(arguments, consent=True, scoped=True), only, watch, scoped=True)
+    found = settings.load(arguments, cwd=cwd, consent=True, scoped=True)
+    session = _open(found, only, watch, scoped=True)
     try:
         with _shared_is(session) if everywhere else _entered(session):
             if session is not None:

@@ -6,6 +6,7 @@ what is compared and shown is bounded.
 
 from __future__ import annotations
 
+import builtins
 import os
 import shlex
 import sys
@@ -90,6 +91,8 @@ def explain(
     command = _command(settings)
     if command:
         todo = f"to record it: {command}"
+    elif hasattr(builtins, "get_ipython"):  # a notebook
+        todo = "to record it: `%load_ext cachy`, `%cachy auto`, and run this cell again"
     elif settings.origins.get("mode", "").startswith("block "):
         todo = 'to record it, run once with the mode of this block set to "auto"'
     else:
