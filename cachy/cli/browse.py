@@ -183,7 +183,7 @@ def _whole(entry: Entry, tests: dict[str, list[str]]) -> dict[str, Any]:
     return {
         **entry.facts(),
         "url": entry.request.url if entry.form else None,
-        "tests": tests.get(entry.key, []),
+        "tests": shelf.tests_of(entry, tests),
         "request": entry.form,
         "ignored": ignored(entry.form),
         "headers": [list(pair) for pair in entry.response.headers],
@@ -232,7 +232,7 @@ def _tell(entry: Entry, tests: dict[str, list[str]], stable: bool = False) -> No
         line(f"  {entry.provider} {entry.model}")
     if entry.options:
         line(f"  with {', '.join(entry.options)}")
-    for test in tests.get(entry.key, ()):
+    for test in shelf.tests_of(entry, tests):
         line(f"  used by {test}")
     if ignored(entry.form):
         line(("  what stands in ‹› does not count", "dim"))

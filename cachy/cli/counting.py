@@ -86,7 +86,11 @@ def stats(argv: list[str]) -> int:
         try:
             if not passes(entry):
                 continue
-            named = {"provider": [entry.provider], "model": [entry.model], "test": tests.get(entry.key, [])}
+            named = {
+                "provider": [entry.provider],
+                "model": [entry.model],
+                "test": shelf.tests_of(entry, tests),
+            }
             price = prices.of(entry)
             whole.add(entry, price, prices.known)
         except ValueError:

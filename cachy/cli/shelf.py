@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from itertools import islice
 from math import ceil, log
 
 from .. import settings
+from ..report import uses
 from ..report.entry import Entry
 from ..report.terminal import place
 from ..stores import Store, open_store
@@ -82,13 +83,24 @@ def _told(entry: Entry) -> str:
 
 
 def tests_using(store: Store) -> dict[str, list[str]]:
-    """The tests that used each recording, by its key, as the pytest plugin has noted them."""
-    return {}
+    """The tests that used each recording, by its key, as the pytest plugin has noted them on this machine."""
+    return uses.tests_using(store.url)
 
 
-def keys_used(store: Store) -> frozenset[str]:
-    """The keys that the last run of all tests used. Raises Problem when that is not known."""
-    raise Problem("what is used is not known yet: run all tests once with pytest")
+def tests_of(entry: Entry, using: dict[str, list[str]]) -> list[str]:
+    """The tests that used a recording; on a machine that has not run them, the one that recorded it. Raises ValueError
+    when the recording is damaged."""
+    return using.get(entry.key) or ([entry.test] if entry.test else [])
+
+
+def unused(store: Store) -> Callable[[Entry], bool]:
+    """Whether a recording was there when all tests ran last, and no test has used it then or since. Raises Problem when
+    that is not known."""
+    known = uses.since_full_run(store.url)
+    if known is None:
+        raise Problem("what is used is not known yet: run all tests once with pytest, and cachy switched on")
+    when, used = known
+    return lambda entry: entry.key not in used and not entry.is_legacy and entry.at <= when
 
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +144,7 @@ class Filter:
             (not wanted.provider or _like(entry.provider, wanted.provider))
             and (self._older is None or (age is not None and age > self._older))
             and (self._newer is None or (age is not None and age <= self._newer))
-            and (not wanted.test or any(wanted.test in test for test in self._tests.get(entry.key, ())))
+            and (not wanted.test or any(wanted.test in test for test in tests_of(entry, self._tests)))
             and (not wanted.model or _like(entry.model, wanted.model))
             and (not wanted.partial or entry.response.partial)
             and (not self._status or _is_status(entry.response.status, self._status))

@@ -50,11 +50,11 @@ def prune(argv: list[str]) -> int:
         raise Problem(
             "which recordings? --unused, --older 90d, --provider NAME, ... (see `cachy prune --help`)"
         )
-    used = shelf.keys_used(store) if options.unused else None
+    unused = shelf.unused(store) if options.unused else None
     found: list[Entry] = []
     for entry in progress(shelf.entries(store), len(store), "Looking"):
         try:
-            if (used is None or entry.key not in used) and passes(entry):
+            if (unused is None or unused(entry)) and passes(entry):
                 found.append(Entry(entry.key, b"") if len(found) >= _SHOWN else entry)
         except ValueError:
             continue  # `verify` names it; a filter cannot tell

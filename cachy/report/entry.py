@@ -51,6 +51,11 @@ class Entry:
         return "pycachy" if self.is_legacy else str(_head(self.line)["provider"])
 
     @cached_property
+    def test(self) -> str:
+        """The test that recorded it, or ""."""
+        return "" if self.is_legacy else str(_head(self.line)["test"])
+
+    @cached_property
     def form(self) -> dict[str, Any]:
         """The canonical request; {} when it is not known."""
         return {} if self.is_legacy else request_of(self.line)
@@ -205,6 +210,6 @@ def _head(line: bytes) -> dict[str, Any]:
     start, _, _ = line.partition(b',"request":')
     try:
         head = json.loads(start + b"}")
-        return {"at": head["at"], "provider": head["provider"]}
+        return {"at": head["at"], "provider": head["provider"], "test": head.get("test", "")}
     except (ValueError, TypeError, KeyError):
         raise ValueError("not a recording") from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +14,6 @@ FAIL_ON = ("live", "miss", "escaped", "unused")
 """What `--cachy-fail-on` knows."""
 
 Facts = dict[str, Any]
-_TEST = re.compile(rb'\{"key":"[0-9a-f]+","v":\d+,"at":"[^"]*","provider":"[^"]*","test":("(?:[^"\\]|\\.)*")')
 
 
 @dataclass
@@ -59,6 +56,8 @@ class TestRun:
     def look_for_unused(self, idle: Collection[str]) -> None:
         """Find what no test of this full run used; what the `idle` tests, which were skipped or have failed, may use
         is left out. Stores that the run did not touch, and shared ones, are not looked at. Raises StoreError."""
+        from .entry import Entry  # it knows all providers; most runs are of a part and need it not
+
         self.unused = {}
         for store, tests in self.used().items():
             used = set().union(*tests.values()) | uses.needed(store, self.root, idle)
@@ -66,7 +65,7 @@ class TestRun:
                 key
                 for key, line in open_store(store)
                 # pycachy's recordings are found by other keys than those that are told.
-                if key not in used and len(key) == 32 and _test_of(line) not in idle
+                if key not in used and len(key) == 32 and Entry(key, line).test not in idle
             ]
             if keys:
                 self.unused[store] = keys
@@ -132,11 +131,3 @@ def _is(kind: str, facts: Facts) -> bool:
 
 def _number(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _test_of(line: bytes) -> str:
-    found = _TEST.match(line)
-    try:
-        return str(json.loads(found[1])) if found else ""
-    except ValueError:
-        return ""

@@ -11,8 +11,8 @@ Two places tell, because neither can alone:
 
 In that file a test that ran well replaces what it used before; one that failed or was skipped may have stopped
 half-way, so it only adds to it; one that did not run (`-k`, `--lf`, another file) keeps what it had; and only a full
-run, which has seen every test there is, forgets tests. Each parameter set is a test with an id of its own. With
-pytest-xdist only the controller writes, after all workers have ended; two runs at once take turns by a lock. Tests
+run, which has seen every test there is, forgets tests. Each parameter set is a test with an id of its own. `cachy prune
+--unused` reads the same file later. With pytest-xdist only the controller writes, after all workers have ended; two runs at once take turns by a lock. Tests
 are told apart by the root folder of their project: one store may serve several.
 """
 
@@ -22,6 +22,7 @@ import json
 import os
 from collections.abc import Collection, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FORMAT = 1
+_utc_now = datetime.now  # copied: see streaming._clock
 
 Used = Mapping[str, Collection[str]]
 """Keys of recordings by the id of the test that used them; "" stands for what ran outside of any test."""
@@ -54,7 +56,7 @@ def note(store: str, root: str, used: Used, well: Collection[str], known: Collec
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with _locked(path):
             everything = _read(path)
-            before = _tests(everything, root)
+            before, full = _tests(everything, root), _full(everything, root)
             after = {
                 test: set(keys) for test, keys in before.items() if known is None or test in known or not test
             }
@@ -62,9 +64,13 @@ def note(store: str, root: str, used: Used, well: Collection[str], known: Collec
                 after.pop(test, None)
             for test, keys in used.items():
                 after.setdefault(test, set()).update(keys)
-            if after != before:
-                tests = {test: sorted(keys) for test, keys in sorted(after.items()) if keys}
-                _write(path, {"v": FORMAT, "store": store, "roots": {**everything, root: tests}})
+            if known is not None:
+                full = _utc_now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            elif after == before:
+                return
+            tests = {test: sorted(keys) for test, keys in sorted(after.items()) if keys}
+            roots = {**everything, root: {"full": full, "tests": tests}}
+            _write(path, {"v": FORMAT, "store": store, "roots": roots})
     except (OSError, ValueError):  # no home, a full disk
         pass
 
@@ -93,9 +99,21 @@ def needed(store: str, root: str, idle: Collection[str]) -> set[str]:
     }
 
 
+def since_full_run(store: str) -> tuple[str, frozenset[str]] | None:
+    """When all tests ran last, in ISO 8601 as `Recording.at`, and what tests have used then and since; None when that
+    is not known of all projects that use this store. What was recorded later, and not by a test, is not known to be
+    unused. Never raises."""
+    roots = _read(_path(store))
+    times = [_full(roots, root) for root in roots]
+    if not times or not all(times):
+        return None
+    used = (keys for root in roots for keys in _tests(roots, root).values())
+    return min(times), frozenset().union(*used)
+
+
 def _path(store: str) -> str | None:
     folder = trust.user_folder("cache")
-    name = blake2b(os.fsencode(store), digest_size=16).hexdigest()
+    name = blake2b(os.fsencode(os.path.realpath(store)), digest_size=16).hexdigest()
     return folder and os.path.join(folder, "uses", f"{name}.json")
 
 
@@ -111,10 +129,17 @@ def _read(path: str | None) -> dict[str, Any]:
 
 
 def _tests(roots: Mapping[str, Any], root: str) -> dict[str, set[str]]:
-    tests = roots.get(root)
+    facts = roots.get(root)
+    tests = facts.get("tests") if isinstance(facts, dict) else None
     if not isinstance(tests, dict):
         return {}
     return {test: {str(key) for key in keys} for test, keys in tests.items() if isinstance(keys, list)}
+
+
+def _full(roots: Mapping[str, Any], root: str) -> str:
+    """When all tests of `root` ran last, or ""."""
+    facts = roots.get(root)
+    return str(facts.get("full") or "") if isinstance(facts, dict) else ""
 
 
 def _write(path: str, facts: dict[str, Any]) -> None:

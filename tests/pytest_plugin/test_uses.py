@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,27 @@ def test_a_damaged_file_of_uses_is_none(tmp_path: Path, monkeypatch: pytest.Monk
         assert uses.needed(store, "/elsewhere", []) == set()
     uses.note(store, "/root", {"test_a": ["k2"]}, ["test_a"], None)
     assert uses.tests_using(store) == {"k2": ["test_a"]}
+
+
+def test_the_command_line_knows_it_too(project: Project) -> None:
+    """`ls --test`, `show` and `prune --unused`, which waits for a full run and leaves alone what came after it."""
+    project.write(test_a=THREE)
+    project.test("--cachy", "auto", "-k", "test_three")
+
+    def cachy(*words: str) -> pytest.RunResult:
+        return project._pytester.run(sys.executable, "-m", "cachy", *words, "--store", str(project.store))
+
+    assert "run all tests once" in cachy("prune", "--unused", "--yes").stderr.str()
+    project.test("--cachy", "auto")
+    listed = json.loads(cachy("ls", "--test", "test_each", "--json").stdout.str())
+    assert len(listed["recordings"]) == 2  # "one" and "two"
+    key = project.recordings()[0]["key"]
+    assert "test_a.py::test_three" in cachy("show", key).stdout.str()
+    project.write(test_a=THREE.replace('["one", "two"]', '["one"]'))
+    project.test("--cachy", "auto")
+    time.sleep(1.1)  # times of recordings are told to the second
+    project.write(script="import cachy; cachy.enable(); from ask import ask; ask('later')")
+    project._pytester.run(sys.executable, "script.py")
+    assert asked(project) == {"one", "two", "three", "later"}
+    assert cachy("prune", "--unused", "--yes").ret == 0
+    assert asked(project) == {"one", "three", "later"}
