@@ -19,9 +19,13 @@ _TABLE = """
 """
 
 
+# The same stands in docs/ci.md; a test compares them, and runs the commands.
 _SNIPPETS = {
     "github": """\
 # .github/workflows/tests.yml: replays what is committed. A call without a recording fails, and no key is needed.
+on: [push, pull_request]
+permissions:
+  contents: read
 jobs:
   tests:
     runs-on: ubuntu-latest
@@ -31,7 +35,7 @@ jobs:
         with:
           python-version: "3.12"
       - run: pip install . pytest cachy-run
-      - run: cachy-run --mode replay pytest
+      - run: pytest --cachy replay --cachy-fail-on live,miss,escaped
       - run: cachy verify
 """,
     "gitlab": """\
@@ -40,7 +44,7 @@ tests:
   image: python:3.12
   script:
     - pip install . pytest cachy-run
-    - cachy-run --mode replay pytest
+    - pytest --cachy replay --cachy-fail-on live,miss,escaped
     - cachy verify
 """,
 }

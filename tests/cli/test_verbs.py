@@ -89,7 +89,7 @@ def test_a_snippet_for_ci(project: Path, run: Run, ci: str) -> None:
     before = (project / "pyproject.toml").read_bytes()
     status, out, err = run("init", "--ci", ci)
     assert (status, err) == (0, "")
-    assert "cachy-run --mode replay pytest" in out
+    assert "pytest --cachy replay" in out
     assert (os.listdir(project), (project / "pyproject.toml").read_bytes()) == (["pyproject.toml"], before)
 
 
