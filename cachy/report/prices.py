@@ -75,11 +75,13 @@ class Prices:
 
 @dataclass
 class Sum:
-    """Money added up: how much, of how many calls, and of how many calls with tokens the price is not known."""
+    """Money added up: how much, of how many calls, of how many calls with tokens the price is not known, and the
+    tokens of them all."""
 
     dollars: Decimal = _NOTHING
     priced: int = 0
     unpriced: int = 0
+    tokens: int = 0
 
     def add(self, price: Decimal | None, times: int = 1) -> None:
         if price is None:
@@ -99,7 +101,7 @@ class Sum:
 def saved(verdicts: Iterable[Mapping[str, Any]]) -> Sum:
     """What the replayed calls among these verdicts (see `cachy.verdicts`) would have cost. Never raises.
 
-    Nothing where there are no prices, and of stores on other machines, which are not asked for that.
+    Where there are no prices, only their tokens are counted; stores on other machines are not asked.
     """
     hits: dict[str, dict[str, int]] = {}
     for facts in verdicts:
@@ -108,9 +110,9 @@ def saved(verdicts: Iterable[Mapping[str, Any]]) -> Sum:
             keys = hits.setdefault(store, {})
             keys[key] = keys.get(key, 0) + 1
     found = Sum()
-    prices = Prices() if hits else None
-    if prices is None or not prices.known:
+    if not hits:
         return found
+    prices = Prices()
     for url, keys in hits.items():
         try:
             store = open_store(url)
@@ -131,6 +133,7 @@ def _add(found: Sum, prices: Prices, key: str, line: bytes | None, times: int) -
         entry = Entry(key, line)
         if entry.usage is not None:
             found.add(prices.of(entry), times)
+            found.tokens += (entry.usage.input + entry.usage.output) * times
     except ValueError:
         return
 

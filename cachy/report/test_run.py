@@ -30,9 +30,7 @@ class TestRun:
 
     def read(self, folder: str) -> None:
         """Take in what the processes of the run reported. Raises OSError."""
-        for path in tally.run_files(folder):
-            with open(path, "rb") as lines:
-                self.verdicts += tally.read_lines(lines)
+        self.verdicts += tally.read_files(folder)
 
     @property
     def stats(self) -> tally.Stats:
@@ -97,7 +95,8 @@ class TestRun:
                 yield f"{_number(len(found), 'call')} {what}, in {', '.join(tests[:3])}{more}"
 
     def line(self) -> str:
-        """`118 replayed, 2 recorded, 1 missed, 4 unused · saved 5 m 12 s · cachy.jsonl`; "" when nothing happened."""
+        """`118 replayed, 2 recorded, 1 missed, 4 unused · saved 5 m 12 s, $1.94 est. · cachy.jsonl`; "" when nothing
+        happened. Without genai-prices tokens stand in the place of money."""
         stats = self.stats
         if not stats.handled:
             return ""
@@ -105,14 +104,29 @@ class TestRun:
         if self.unused:
             parts.append(f"{sum(map(len, self.unused.values()))} unused")
         told = [", ".join(parts)]
-        if stats.saved_ms:
-            told.append(f"saved {terminal.duration(stats.saved_ms)}")
+        saved = [terminal.duration(stats.saved_ms)] if stats.saved_ms else []
+        if stats.hits and (spared := _spared(self.verdicts)):
+            saved.append(spared)
+        if saved:
+            told.append(f"saved {', '.join(saved)}")
         stores = list(dict.fromkeys(facts["store"] for facts in self.verdicts if "store" in facts))
         if len(stores) > 1:
             told.append(f"{len(stores)} stores")
         else:
             told += map(terminal.place, stores)
         return " · ".join(told)
+
+
+def _spared(verdicts: Collection[Facts]) -> str:
+    """What the replayed calls would have cost, as `$1.94 est.` or `128,400 tokens`; "" when that is not known."""
+    import warnings
+
+    from . import prices
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what genai-prices imports; the tests have run
+        found = prices.saved(verdicts)
+    return str(found) or (f"{found.tokens:,} tokens" if found.tokens else "")
 
 
 def count(verdicts: Collection[Facts]) -> tally.Stats:

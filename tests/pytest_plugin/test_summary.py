@@ -46,6 +46,17 @@ def test_one_line_tells_what_became_of_the_calls(project: Project) -> None:
     assert len(project.provider.asked) == 2
 
 
+def test_money_is_estimated_where_prices_are_known(project: Project) -> None:
+    """By genai-prices, where it is installed; else the tokens are told."""
+    pytest.importorskip("genai_prices")
+    project.write(test_a=TWO)
+    project.test("--cachy", "auto")
+    # 1,000 tokens read and 500 written, three times: $0.25 and $2 a million.
+    assert "$0.0038 est. · cachy.jsonl" in project.test("--cachy", "replay").outlines[-2]
+    project.write(genai_prices="raise ImportError")
+    assert ", 4,500 tokens · cachy.jsonl" in project.test("--cachy", "replay").outlines[-2]
+
+
 def test_nothing_is_said_where_nothing_happened(project: Project) -> None:
     """Whether cachy is off, idle, or active in a run without calls."""
     project.write(test_a="def test_a(): pass")
