@@ -114,6 +114,12 @@ class Engine(Recorded):
                 found = Found.EXPIRED
             else:
                 found = Found.WHOLE
+            if self.fetch and reads and not alone and found in (Found.NOTHING, Found.PARTIAL):
+                elsewhere = self.fetch(wanted.key)
+                if elsewhere:
+                    if turn:
+                        self.turns.give_back(*turn)
+                    return Wait(elsewhere)
             must_go_out = (
                 mode == "auto" and found is Found.WHOLE and self._must_go_out(request, claim, upload)
             )
@@ -176,6 +182,8 @@ class Engine(Recorded):
 
     def _lease(self, key: str, flight: Flight) -> Flight | None:
         """Make other processes wait for this flight; or what to wait for, when one of them was quicker."""
+        if self.lease:
+            return self.lease(key, flight)
         from .stores import leases
 
         return leases.take(os.path.realpath(self.store.url), key, flight)

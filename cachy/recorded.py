@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import redact, repeats
 from .exchange import Request, Response
+from .flights import PATIENCE, Flight
 from .keys import Canonical, Rules, rules_for
 from .notices import say_once
 from .policy import age, time_to_live
@@ -28,6 +29,9 @@ class Recorded:
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
         self.store = store
+        # Of a store with a shared one behind it: see `cachy.stores.layered`.
+        self.fetch: Callable[[str], Flight | None] | None = getattr(store, "fetch", None)
+        self.lease: Callable[[str, Flight], Flight | None] | None = getattr(store, "lease", None)
         self.turns = repeats.Turns()
         self.counts_turns = settings.repeats != "same"
         self._inspected = False
@@ -101,6 +105,12 @@ class Recorded:
     def _has_turn(self, wanted: Canonical, known: list[str]) -> Callable[[int], bool]:
         def has(turn: int) -> bool:
             asked = repeats.of_turn(wanted, turn)
-            return any(self.recorded(form.key) for form in (asked, asked.redacted(self.secret_names, known)))
+            stored = asked.redacted(self.secret_names, known)
+            if any(self.recorded(form.key) for form in (asked, stored)):
+                return True
+            elsewhere = self.fetch(stored.key) if self.fetch else None
+            if elsewhere:
+                elsewhere.wait(PATIENCE)  # it has a limit of its own
+            return bool(elsewhere and self.recorded(stored.key))
 
         return has

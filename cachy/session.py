@@ -16,6 +16,7 @@ from . import _bootstrap, hooks, placeholders, settings, tally
 from .engine import Engine, Watch
 from .notices import say_once
 from .providers import Registry
+from .report.terminal import place
 from .stores import Store, StoreError, Unusable, open_store
 
 
@@ -215,6 +216,14 @@ def shared() -> Session | None:
     return _shared
 
 
+def _store(found: settings.Settings) -> Store:
+    if "://" not in found.store:
+        return open_store(found.store, found.limits)
+    from .stores.layered import open_layered
+
+    return open_layered(found.store, found.limits, found.remote_timeout, found.remote_read_only)
+
+
 def _open(
     found: settings.Settings,
     only: Sequence[str] | None = None,
@@ -229,9 +238,9 @@ def _open(
     try:
         # One store object per file: its index is made once, and its writers see each other at once.
         same = _shared is not None and _shared.engine.settings.store == found.store
-        store = _shared.engine.store if same and _shared else open_store(found.store, found.limits)
+        store = _shared.engine.store if same and _shared else _store(found)
     except StoreError as problem:
-        store = Unusable(found.store, problem)
+        store = Unusable(place(found.store), problem)
     if not scoped or _shared is None:
         # The line at exit tells of the whole process; a block does not speak for it.
         note = "replay, because CI is set" if found.mode_is_from_ci else ""

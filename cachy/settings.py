@@ -39,10 +39,12 @@ class Settings:
     store: str = ""
     """An absolute path, or a URL."""
     max_size: int | None = None
-    """Bytes of recordings above which a store that evicts (SQLite) lets go of those used least recently."""
     max_count: int | None = None
     max_age: float | None = None
-    """Seconds after which such a store lets go of a recording."""
+    """What a store that evicts (SQLite) is kept below: bytes, recordings, and seconds since recording."""
+    remote_read_only: bool = False
+    remote_timeout: float = 2.0
+    """Seconds that a shared store may take to answer."""
     hosts: tuple[HostRule, ...] = ()
     repeats: str = "same"
     """Whether the n-th identical request of a run has an answer of its own: `sequence`, or `cycle`, which starts over

@@ -258,6 +258,18 @@ def duration(value: Any) -> float | None:
     return seconds
 
 
+def needed(reader: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A reader for a setting that cannot be empty."""
+
+    def read(value: Any) -> Any:
+        found = reader(value)
+        if found is None:
+            raise ValueError("set to something")
+        return found
+
+    return read
+
+
 def _seconds(value: Any) -> float | None:
     text = value.strip().lower() if isinstance(value, str) else ""
     try:
@@ -291,6 +303,8 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "max-size": size,
     "max-count": number,
     "max-age": duration,
+    "remote-read-only": boolean,
+    "remote-timeout": needed(duration),
     "hosts": hosts,
     "repeats": one_of("same", "sequence", "cycle"),
     "ttl": ttl,

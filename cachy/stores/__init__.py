@@ -140,6 +140,8 @@ def absolute(url: str) -> str:
         raise StoreError(f"{url} is relative to a directory that is gone; give a full path") from None
 
 
+TIMEOUT = 10.0
+"""Seconds that a shared store may take to answer where a person waits for it."""
 SQLITE = (".db", ".sqlite", ".sqlite3")
 _FILE = (*SQLITE, ".jsonl", ".txt")
 
@@ -150,18 +152,19 @@ def is_folder(path: str) -> bool:
 
 
 def open_store(url: str, limits: Limits = NO_LIMITS) -> Store:
-    """Open the store at `url`: a path.
+    """Open the store at `url`: a path, or a URL.
 
     A path that ends in a slash, or is a folder, holds one file per recording; one that ends in `.db`, `.sqlite` or
-    `.sqlite3` is an SQLite database; any other one (also written `jsonl:PATH`) is a JSONL file. Nothing is created
-    before the first `put`. `limits` are for stores that evict: SQLite. Raises StoreError for a kind of store that
+    `.sqlite3` is an SQLite database; any other one (also written `jsonl:PATH`) is a JSONL file. A URL is a shared
+    store, here without a local one in front of it (see `cachy.stores.layered`). Nothing is created before the first
+    `put`. `limits` are for stores that evict: SQLite. Raises StoreError for a kind of store that
     does not exist.
     """
+    if "://" in url:
+        from .remote import open_remote
+
+        return open_remote(url, TIMEOUT)
     path = url.removeprefix("jsonl:")
-    if "://" in path:
-        raise StoreError(
-            f"no store for {path.split('://')[0]}:// in this version; use a path such as cachy.jsonl"
-        )
     if path == url and is_folder(path):
         from .folder import FolderStore
 

@@ -24,10 +24,10 @@ from ..legacy import LINE
 from ..recording import provider_of
 from . import StoreError, absolute, cannot, check
 
-_KEY = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}")
-_PYCACHY = "pycachy"
-_SHARD = re.compile(r"[0-9a-f]{2}|" + _PYCACHY)
-_END = ".rec"
+KEY = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}")
+PYCACHY = "pycachy"
+SHARD = re.compile(r"[0-9a-f]{2}|" + PYCACHY)
+END = ".rec"
 _ASIDE = ".aside"
 _STALE = 3600  # seconds after which a file aside is one of a writer that was killed
 _BESIDE = {".gitattributes": b"* -text\n", ".gitignore": b"/.aside/\n"}
@@ -89,7 +89,7 @@ class FolderStore:
 
     def delete(self, key: str) -> bool:
         """Remove the file of `key`; whether there was one. Raises StoreError."""
-        if not _KEY.fullmatch(key):
+        if not KEY.fullmatch(key):
             return False
         try:
             os.unlink(self._file(key))
@@ -121,7 +121,7 @@ class FolderStore:
     def legacy(self) -> bool:
         """Whether it holds any recording of pycachy. Raises StoreError."""
         try:
-            return bool(os.listdir(os.path.join(self._path, _PYCACHY)))
+            return bool(os.listdir(os.path.join(self._path, PYCACHY)))
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as problem:
@@ -158,10 +158,10 @@ class FolderStore:
     # Files
 
     def _file(self, key: str) -> str:
-        return f"{self._path}{os.sep}{key[:2] if len(key) == 32 else _PYCACHY}{os.sep}{key}{_END}"
+        return f"{self._path}{os.sep}{shard_of(key)}{os.sep}{key}{END}"
 
     def _read(self, key: str) -> bytes | None:
-        if not _KEY.fullmatch(key):
+        if not KEY.fullmatch(key):
             return None
         try:
             with open(self._file(key), "rb", buffering=0) as file:
@@ -177,12 +177,12 @@ class FolderStore:
         """Each recording's key and file, in no order."""
         try:
             with os.scandir(self._path) as shards:
-                folders = [shard.path for shard in shards if _SHARD.fullmatch(shard.name)]
+                folders = [shard.path for shard in shards if SHARD.fullmatch(shard.name)]
             for folder in folders:
                 with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as files:
                     for entry in files:
                         key, end = os.path.splitext(entry.name)
-                        if end == _END and _KEY.fullmatch(key):
+                        if end == END and KEY.fullmatch(key):
                             yield key, entry
         except FileNotFoundError:
             return
@@ -207,7 +207,7 @@ class FolderStore:
             there = os.listdir(self._path)
         except FileNotFoundError:
             there = []
-        ours = any(_SHARD.fullmatch(name) for name in there)
+        ours = any(SHARD.fullmatch(name) for name in there)
         if not ours and not all(name.startswith(".git") or name == _ASIDE for name in there):
             raise StoreError(f"{self.url} is not a folder of recordings; set CACHY_STORE to another path")
         aside = os.path.join(self._path, _ASIDE)
@@ -265,6 +265,11 @@ class FolderStore:
                     raise
                 time.sleep(0.005)
         os.replace(aside, path)
+
+
+def shard_of(key: str) -> str:
+    """The folder that the file of a key lies in."""
+    return key[:2] if len(key) == 32 else PYCACHY
 
 
 def to_file(line: bytes) -> bytes:

@@ -66,6 +66,11 @@ def run(code: str, *arguments: object, **options: Any) -> str:
     return out
 
 
+def url_of(store: Any) -> str:
+    """What another process opens the store with; that of a shared one has more in it than its name tells."""
+    return str(getattr(store, "opened_with", store.url))
+
+
 class StoreContract:
     """The behaviour of `cachy.stores.Store`. Each call of the fixture `reopen` opens the same store once more."""
 
@@ -171,7 +176,7 @@ store = open_store(sys.argv[1])
 for key in sys.stdin:
     print(repr(store.get(key.strip())), len(store), flush=True)
 """
-        other = child(code, store.url)
+        other = child(code, url_of(store))
         assert other.stdin is not None
         assert other.stdout is not None
 
@@ -202,7 +207,7 @@ for turn in range(40):
     for key in (f"{number:016x}{turn:016x}", "f" * 32):
         store.put(key, line_of(key, f"{number} {turn} " * (turn * 50)))
 """
-        writers = [child(code, store.url, number) for number in range(1, 7)]
+        writers = [child(code, url_of(store), number) for number in range(1, 7)]
         for writer in writers:
             _, err = writer.communicate(timeout=120)
             assert writer.returncode == 0, err
@@ -230,7 +235,7 @@ for turn in range(100_000):
 """
         done: list[str] = []
         for number in range(1, 9):
-            writer = child(code, store.url, number)
+            writer = child(code, url_of(store), number)
             assert writer.stdout is not None
             done.append(writer.stdout.readline().strip())
             time.sleep(0.011 * number)

@@ -25,6 +25,8 @@ DEFAULTS = {
     "max_size": None,
     "max_count": None,
     "max_age": None,
+    "remote_read_only": False,
+    "remote_timeout": 2.0,
 }
 
 links = pytest.mark.skipif(os.name == "nt", reason="on Windows not everybody may make links")
@@ -266,6 +268,8 @@ WRONG = [
     ("max_age", "soon"),
     ("max_age", True),
     ("max_age", "0d"),
+    ("remote_timeout", ""),
+    ("remote_read_only", "perhaps"),
 ]
 
 

@@ -1,0 +1,267 @@
+"""A shared store with a local one in front: read locally first, written to both.
+
+The caller never blocks on the network. What is not here is fetched by a thread; the engine waits for that as it waits
+for somebody else's call (see `cachy.flights`), in sync and async code alike, and then finds it here. What is recorded
+is here at once and sent in the background. A shared store that is slow, down or refuses costs its time limit once:
+then there is one warning, and the run goes on with the local store alone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import blake2b
+from itertools import islice
+from threading import RLock
+from weakref import WeakSet
+
+from ..flights import Flight
+from ..notices import say_once
+from ..recording import response_of
+from ..report.terminal import place
+from ..trust import user_folder
+from ..values import Limits
+from . import Store, StoreError, check, leases, open_store
+from .background import now
+from .link import Link, Remote
+from .shared_leases import SharedLeases
+
+_AGAIN = 5.0  # seconds after which a recording is asked for again
+_REMEMBERED = 10_000  # recordings that were asked for
+_UNSENT = 64 * 1024 * 1024  # bytes of recordings that may wait to be sent
+_SEARCHED = 100  # recordings of the shared store that explain a miss
+
+
+class LayeredStore:
+    """A local and a shared store. Safe to use from many threads and processes at once, and after a fork."""
+
+    def __init__(self, local: Store, link: Link, read_only: bool = False) -> None:
+        """`read_only`: nothing is written to the shared store."""
+        self.url = link.url
+        self.local = local
+        self._link = link
+        self._read_only = read_only
+        self._leases = SharedLeases(link)
+        self._lock = RLock()
+        self._begin()
+        link.on_failure.append(self._give_up)
+        _stores.add(self)
+
+    def _begin(self) -> None:
+        """The state of a process that has no threads yet."""
+        self._lock = RLock()
+        self._fetches: dict[str, Flight] = {}
+        self._asked: dict[str, float] = {}
+        """When each recording was last asked for there."""
+        self._kept: dict[str, bytes] = {}
+        """Fetched recordings that could not be written to the local store."""
+        self._unsent = self._unsent_bytes = self._lost = 0
+        self._their_providers: frozenset[str] | None = None
+        self._finalizes = False
+
+    def forked(self) -> None:
+        """No thread of its parent lives in a forked child."""
+        self._link.begin()
+        self._leases.begin()
+        self._begin()
+
+    # The store
+
+    def get(self, key: str) -> bytes | None:
+        """The line recorded under `key` here, or None: see `fetch`. Raises StoreError."""
+        return self.local.get(key) or self._kept.get(key)
+
+    def put(self, key: str, line: bytes) -> None:
+        """Write it here, and have it sent. Raises StoreError when it could not be written here."""
+        check(key, line)
+        try:
+            self.local.put(key, line)
+        finally:
+            # What a reader left half-way is nothing to share: another machine may have all of it.
+            if not self._read_only and (len(key) == 8 or not response_of(line).partial):
+                self._send(key, line)
+
+    def delete(self, key: str) -> bool:
+        """Forget `key` here. Raises StoreError."""
+        return self.local.delete(key)
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        """What is here, oldest first. Raises StoreError."""
+        return iter(self.local)
+
+    def __reversed__(self) -> Iterator[tuple[str, bytes]]:
+        """What is here, newest first; behind it the newest of a shared store that knows them. Raises StoreError."""
+        yield from reversed(self.local)
+        remote = self._link.open
+        if remote is not None and remote.in_order:
+            with suppress(StoreError):
+                yield from islice(reversed(remote), _SEARCHED)
+
+    def __len__(self) -> int:
+        """How many keys are here. Raises StoreError."""
+        return len(self.local)
+
+    @property
+    def legacy(self) -> bool:
+        """Whether there is any recording of pycachy here. Raises StoreError."""
+        return self.local.legacy
+
+    @property
+    def providers(self) -> frozenset[str]:
+        """Names of the providers of the recordings here and there. Asks there once. Raises StoreError."""
+        if self._their_providers is None:
+            self._their_providers = frozenset()
+            flight = Flight()
+
+            def ask(remote: Remote) -> None:
+                try:
+                    self._their_providers = remote.providers
+                finally:
+                    flight.land()
+
+            if self._link.ask(ask):
+                flight.wait(self._link.timeout)
+        return self.local.providers | self._their_providers
+
+    @property
+    def problems(self) -> str | None:
+        """What is wrong with the local store."""
+        return self.local.problems
+
+    def close(self) -> None:
+        """Send what is unsent, within the time limit, and let go of files and connections."""
+        self.flush()
+        self._link.close()
+        self.local.close()
+
+    # What the engine asks before it calls
+
+    def fetch(self, key: str) -> Flight | None:
+        """What to wait for before looking here again; None: it is not there either. Never raises."""
+        with self._lock:
+            if key in self._leases.freed:
+                self._leases.freed.discard(key)
+                self._asked.pop(key, None)
+            if self._link.down or now() - self._asked.get(key, -_AGAIN) < _AGAIN:
+                return None
+            flight = self._fetches.get(key)
+            if flight is None:
+                flight = self._fetches[key] = Flight()
+                if not self._link.ask(lambda remote: self._fetch(remote, key, flight)):
+                    del self._fetches[key]
+                    return None
+            return flight
+
+    def lease(self, key: str, flight: Flight) -> Flight | None:
+        """As `cachy.stores.leases.take`, across all machines that write to the shared store. Never raises."""
+        if self._link.down or self._read_only:
+            return leases.take(os.path.realpath(self.local.url), key, flight)
+        return self._leases.take(key, flight)
+
+    def _fetch(self, remote: Remote, key: str, flight: Flight) -> None:
+        line = None
+        try:
+            line = remote.get(key)
+            if line is not None:
+                try:
+                    self.local.put(key, line)
+                except (StoreError, ValueError) as problem:
+                    say_once(str(problem))
+                    self._kept[key] = line
+        finally:
+            with self._lock:
+                if len(self._asked) > _REMEMBERED:
+                    self._asked.clear()
+                self._asked[key] = now()
+                self._fetches.pop(key, None)
+            flight.land()
+
+    def _give_up(self) -> None:
+        with self._lock:
+            waiting = list(self._fetches.values())
+            self._fetches.clear()
+        for flight in waiting:
+            flight.land()
+
+    # Sending
+
+    def _send(self, key: str, line: bytes) -> None:
+        with self._lock:
+            if self._link.down or self._unsent_bytes + len(line) > _UNSENT:
+                self._lost += 1
+                return
+            self._unsent += 1
+            self._unsent_bytes += len(line)
+            self._leases.sending(key)
+            util = sys.modules.get("multiprocessing.util")
+            if util is not None and not self._finalizes:
+                self._finalizes = True  # its children end without atexit
+                util.Finalize(None, self.flush, exitpriority=1)
+        if not self._link.send(lambda remote: self._sent(remote, key, line)):
+            self._sent(None, key, line)
+
+    def _sent(self, remote: Remote | None, key: str, line: bytes) -> None:
+        arrived = False
+        try:
+            if remote is not None:
+                remote.put(key, line)
+                arrived = True
+        finally:
+            with self._lock:
+                self._lost += not arrived
+                self._unsent -= 1
+                self._unsent_bytes -= len(line)
+            self._leases.sent(key)
+
+    def flush(self) -> None:
+        """Wait until everything is sent, for the time limit at most; tell what is not. Never raises."""
+        self._link.settle()
+        with self._lock:
+            lost, self._lost = self._lost + self._unsent, 0
+        if lost:
+            what = "1 new recording is" if lost == 1 else f"{lost} new recordings are"
+            say_once(
+                f"{what} not in {self.url}; `cachy copy {self.local.url} URL` brings what is missing there"
+            )
+
+
+_stores: WeakSet[LayeredStore] = WeakSet()
+
+
+def _flush_all() -> None:
+    for store in list(_stores):
+        store.flush()
+
+
+# Registered before the exit line, and so run after it has recorded what was still open.
+atexit.register(_flush_all)
+
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        store.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def open_layered(url: str, limits: Limits, timeout: float, read_only: bool) -> LayeredStore:
+    """The shared store at `url` behind an SQLite store in the user's cache folder, which is kept below `limits`.
+
+    Nothing is connected yet. Raises StoreError for a kind of store that does not exist.
+    """
+    from .remote import check_scheme, open_remote
+
+    check_scheme(url)
+    folder = user_folder("cache")
+    if folder is None:
+        raise StoreError(f"{place(url)} needs a home folder, for what is kept locally")
+    name = blake2b(place(url).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    local = open_store(os.path.join(folder, "shared", f"{name}.db"), limits)
+    return LayeredStore(
+        local, Link(place(url), lambda: open_remote(url, timeout), timeout, local.url), read_only
+    )

@@ -1,0 +1,446 @@
+"""A shared store behind a local one: what travels, who waits, and that a failure costs its time limit once."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stores.contract import A, B, C, StoreContract, line_of
+
+from cachy import notices
+from cachy.exchange import Response
+from cachy.flights import Flight
+from cachy.recording import Recording
+from cachy.stores import StoreError, background, leases, shared_leases
+from cachy.stores.folder import FolderStore
+from cachy.stores.jsonl import JsonlStore
+from cachy.stores.layered import LayeredStore
+from cachy.stores.link import Link
+
+
+class Shared(FolderStore):
+    """A shared store that is a folder of this machine, and as slow or broken as a test wants it."""
+
+    in_order = True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}/shared/")
+        self.asked: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.problem: Exception | None = None
+        self.leases: dict[str, tuple[str, float]] = {}
+        self._guard = threading.Lock()
+
+    def _pass(self, what: str) -> None:
+        self.asked.append(what)
+        assert self.gate.wait(30)
+        if self.problem is not None:
+            raise self.problem
+
+    def get(self, key: str) -> bytes | None:
+        self._pass("get")
+        return super().get(key)
+
+    def put(self, key: str, line: bytes) -> None:
+        self._pass("put")
+        super().put(key, line)
+
+    @property
+    def providers(self) -> frozenset[str]:
+        self._pass("providers")
+        return super().providers
+
+    def acquire(self, key: str, owner: str, seconds: float) -> bool:
+        self._pass("acquire")
+        with self._guard:
+            holder, until = self.leases.get(key, ("", 0.0))
+            if holder and until > time.monotonic():
+                return False
+            self.leases[key] = (owner, time.monotonic() + seconds)
+            return True
+
+    def renew(self, key: str, owner: str, seconds: float) -> bool:
+        self._pass("renew")
+        with self._guard:
+            if self.leases.get(key, ("", 0))[0] != owner:
+                return False
+            self.leases[key] = (owner, time.monotonic() + seconds)
+            return True
+
+    def release(self, key: str, owner: str) -> None:
+        self._pass("release")
+        with self._guard:
+            if self.leases.get(key, ("", 0))[0] == owner:
+                del self.leases[key]
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(notices, "_said", set())
+    monkeypatch.setattr(leases, "user_folder", lambda _: str(tmp_path))
+    monkeypatch.setattr(leases, "_file", leases._File())
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Shared]:
+    made = Shared(tmp_path)
+    yield made
+    made.gate.set()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, shared: Shared) -> Iterator[Callable[..., LayeredStore]]:
+    """A store as another machine opens it: with a local store of its own."""
+    opened: list[LayeredStore] = []
+
+    def make(timeout: float = 20.0, read_only: bool = False) -> LayeredStore:
+        local = JsonlStore(tmp_path / f"{len(opened)}.jsonl")
+        link = Link("redis://host", lambda: shared, timeout, local.url)
+        opened.append(LayeredStore(local, link, read_only))
+        return opened[-1]
+
+    yield make
+    shared.gate.set()
+    for store in opened:
+        store.close()
+
+
+def fetched(store: LayeredStore, key: str) -> bytes | None:
+    """What the engine does: wait for what is under way, and look again."""
+    while flight := store.fetch(key):
+        flight.wait(20)
+        assert flight.landed
+    return store.get(key)
+
+
+def led(store: LayeredStore, key: str) -> Flight:
+    """A flight that leads, once everybody else has landed."""
+    while True:
+        flight = Flight()
+        awaited = store.lease(key, flight)
+        if awaited is None:
+            return flight
+        awaited.wait(20)
+        assert awaited.landed
+
+
+class TestContract(StoreContract):
+    """With its shared store gone, it is what its local one is."""
+
+    @pytest.fixture
+    def reopen(self, tmp_path: Path) -> Iterator[Callable[[], Any]]:
+        opened: list[LayeredStore] = []
+
+        def reopen() -> Any:
+            local = JsonlStore(tmp_path / "local.jsonl")
+
+            def connect() -> Any:
+                raise StoreError("redis://host is gone")
+
+            store = LayeredStore(local, Link("redis://host", connect, 5.0, local.url))
+            store.opened_with = local.url  # type: ignore[attr-defined]
+            opened.append(store)
+            return store
+
+        yield reopen
+        for store in opened:
+            store.close()
+
+
+# What travels
+
+
+def test_what_one_machine_records_another_replays(machine: Any) -> None:
+    """Written through in the background, fetched when it is asked for, and local from then on."""
+    one, other = machine(), machine()
+    one.put(A, line_of(A))
+    one.flush()
+    assert other.get(A) is None
+    assert fetched(other, A) == line_of(A)
+    assert other.local.get(A) == line_of(A)
+    assert other.fetch(B) is not None
+    assert fetched(other, B) is None
+
+
+def test_a_local_recording_asks_nobody(machine: Any, shared: Shared) -> None:
+    """A hit costs what it costs without a shared store."""
+    store = machine(read_only=True)
+    store.local.put(A, line_of(A))
+    assert store.get(A) == line_of(A)
+    assert shared.asked == []
+
+
+def test_many_that_want_the_same_ask_once(machine: Any, shared: Shared) -> None:
+    """And what is not there is not asked for again at once."""
+    store = machine()
+    shared.gate.clear()
+    assert store.fetch(A) is store.fetch(A)
+    shared.gate.set()
+    assert fetched(store, A) is None
+    assert store.fetch(A) is None
+    assert shared.asked == ["get"]
+
+
+def test_a_read_only_store_writes_nothing_there(machine: Any, shared: Shared) -> None:
+    """CI reads what main has recorded."""
+    shared.put(A, line_of(A))
+    store = machine(read_only=True)
+    assert fetched(store, A) == line_of(A)
+    store.put(B, line_of(B))
+    assert led(store, C).lease is not None  # of this machine alone
+    store.flush()
+    assert dict(store) == {A: line_of(A), B: line_of(B)}
+    assert dict(FolderStore(shared.url)) == {A: line_of(A)}
+    assert "acquire" not in shared.asked
+
+
+def test_what_a_reader_left_half_way_stays_here(machine: Any, shared: Shared) -> None:
+    """It must not take the place of the whole answer of another machine."""
+    whole = Recording.from_line(line_of(A))
+    partial = Recording(
+        A, whole.at, "openai", whole.request, Response(200, (), b"an", partial=True)
+    ).to_line()
+    store = machine()
+    store.put(A, partial)
+    store.flush()
+    assert store.get(A) == partial
+    assert shared.asked == []
+
+
+def test_a_full_disk_here_does_not_lose_what_is_there(machine: Any, shared: Shared, capsys: Any) -> None:
+    """What cannot be written here is sent all the same, and what is fetched is served from memory."""
+    shared.put(A, line_of(A))
+    store = machine()
+    os.mkdir(store.local.url)
+    with pytest.raises(StoreError, match="directory"):
+        store.put(B, line_of(B))
+    store.flush()
+    assert FolderStore(shared.url).get(B) == line_of(B)
+    assert store.fetch(A).wait(20) is None
+    assert store._kept[A] == line_of(A)
+
+
+def test_providers_of_both(machine: Any, shared: Shared) -> None:
+    """So that a fresh machine that replays knows whose keys it can do without."""
+    shared.put(A, line_of(A))
+    store = machine()
+    store.put(B, line_of(B).replace(b'"openai"', b'"cohere"'))
+    assert store.providers == {"openai", "cohere"}
+    assert shared.asked.count("providers") == 1
+
+
+def test_a_miss_is_explained_by_what_is_there(machine: Any, shared: Shared) -> None:
+    """Behind the local recordings come the newest shared ones."""
+    shared.put(A, line_of(A))
+    store = machine()
+    store.local.put(B, line_of(B))
+    assert list(reversed(store)) == [(B, line_of(B))]  # nobody has asked there yet, and a miss must not wait
+    fetched(store, C)
+    assert list(reversed(store)) == [(B, line_of(B)), (A, line_of(A))]
+
+
+# A store that fails
+
+
+@pytest.mark.parametrize(
+    "problem", [StoreError("redis://host cannot be used"), RuntimeError("a bug of a client")]
+)
+def test_a_failure_is_told_once_and_the_run_goes_on(
+    machine: Any, shared: Shared, problem: Exception, capsys: Any
+) -> None:
+    """Whatever the client raises: from then on there is the local store alone."""
+    shared.problem = problem
+    store = machine()
+    assert fetched(store, A) is None
+    assert fetched(store, B) is None
+    store.put(A, line_of(A))
+    store.put(B, line_of(B))
+    assert led(store, C).lease is not None
+    store.flush()
+    assert shared.asked == ["get"]
+    err = capsys.readouterr().err
+    assert err.count("this run goes on with") == 1
+    assert f"2 new recordings are not in redis://host; `cachy copy {store.local.url} URL`" in err
+
+
+def test_an_answer_that_does_not_come_costs_the_time_limit_once(
+    machine: Any, shared: Shared, capsys: Any
+) -> None:
+    """A server that hangs, in a client that knows no time limits."""
+    store = machine(timeout=0.1)
+    shared.gate.clear()
+    assert fetched(store, A) is None
+    assert "no answer within 0.1 s" in capsys.readouterr().err
+    assert store.fetch(B) is None
+    assert store.lease(B, Flight()) is None
+    store.put(C, line_of(C))
+    store.close()
+    assert shared.asked == ["get"]
+
+
+def test_who_waits_for_a_lease_when_it_fails_goes_on(machine: Any, shared: Shared) -> None:
+    """Nobody waits for a store that is gone."""
+    one, other = machine(), machine()
+    led(one, A)
+    awaited = other.lease(A, Flight())
+    assert awaited is not None
+    shared.problem = StoreError("gone")
+    fetched(other, B)
+    awaited.wait(20)
+    assert awaited.landed
+    assert other.lease(A, Flight()) is None
+
+
+def test_what_is_unsent_at_the_end_is_told(machine: Any, shared: Shared, capsys: Any) -> None:
+    """The end of a program waits for the time limit, not for ever."""
+    store = machine(timeout=0.1)
+    shared.gate.clear()
+    store.put(A, line_of(A))
+    store.flush()
+    assert "1 new recording is not in redis://host" in capsys.readouterr().err
+
+
+# One call across machines
+
+
+def test_one_machine_calls_and_the_others_find_its_recording(
+    machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease is given back after the recording has arrived, never before."""
+    monkeypatch.setattr(shared_leases, "_PAUSES", (0.01, 0.02))
+    one, other = machine(), machine()
+    assert fetched(other, A) is None
+    flight = led(one, A)
+    assert flight.lease is not None
+    awaited = other.lease(A, Flight())
+    assert awaited is not None
+    assert other.lease(A, Flight()) is awaited
+    awaited.wait(0.1)
+    assert not awaited.landed
+    one.put(A, line_of(A))
+    flight.land()
+    awaited.wait(20)
+    assert awaited.landed
+    assert fetched(other, A) == line_of(A)
+
+
+def test_when_the_first_one_fails_the_next_one_calls(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that was not recorded leaves the lease to the others, one by one."""
+    monkeypatch.setattr(shared_leases, "_PAUSES", (0.01, 0.02))
+    stores = [machine() for _ in range(4)]
+    leading: list[int] = []
+    most: list[int] = []
+
+    def call(number: int) -> None:
+        flight = led(stores[number], A)
+        leading.append(number)
+        most.append(len(leading))
+        time.sleep(0.02)
+        leading.remove(number)
+        flight.land()
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1, 1]
+
+
+def test_a_machine_that_dies_is_waited_for_until_its_lease_expires(
+    machine: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody renews it any more."""
+    monkeypatch.setattr(shared_leases, "_PAUSES", (0.01, 0.02))
+    shared.leases[A] = ("dead", time.monotonic() + 0.3)
+    store = machine()
+    assert store.lease(A, flight := Flight()) is not None
+    flight = led(store, A)
+    assert flight.lease is not None
+    assert shared.leases[A][0] == store._leases._owner
+
+
+def test_a_long_call_keeps_its_lease_and_one_that_stalls_does_not(
+    machine: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is renewed as long as the answer moves."""
+    monkeypatch.setattr(shared_leases, "_RENEWAL", 0.0)
+    clock = [1000.0]
+    monkeypatch.setattr(shared_leases, "now", lambda: clock[0])
+    store = machine()
+    flight = led(store, A)
+
+    def renewed() -> bool:
+        shared.asked.clear()
+        clock[0] += 1
+        time.sleep(0.3)
+        return "renew" in shared.asked
+
+    assert renewed()
+    flight.moved()
+    assert renewed()
+    clock[0] += 60
+    assert not renewed()
+    flight.moved()
+    assert renewed()
+
+
+def test_a_lease_that_nobody_picks_up_is_given_back(
+    machine: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task that wanted it was cancelled."""
+    store = machine()
+    store.lease(A, Flight()).wait(20)
+    assert A in shared.leases
+    monkeypatch.setattr(shared_leases, "_RENEWAL", 0.0)
+    until = time.monotonic() + 20
+    while A in shared.leases and time.monotonic() < until:
+        time.sleep(0.02)
+    assert A not in shared.leases
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_has_threads_of_its_own(machine: Any, shared: Shared) -> None:
+    """It fetches, records and flushes; it ends no lease of its parent and does not wait for it."""
+    shared.put(A, line_of(A))
+    store = machine()
+    store.put(B, line_of(B))
+    flight = led(store, C)
+    store.flush()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            shared._guard = threading.Lock()
+            flight.land()
+            ok = fetched(store, A) == line_of(A) and store.lease(C, Flight()) is None
+            store.put("d" * 32, line_of("d" * 32))
+            store.flush()
+            status = 0 if ok else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert FolderStore(shared.url).get("d" * 32) is not None
+    assert shared.leases[C][0] == store._leases._owner
+
+
+def test_threads_end_with_the_store() -> None:
+    """A store that is closed leaves no thread behind; one that is used again has new ones."""
+    done = threading.Event()
+    threads = background.Threads(2, lambda problem: None)
+    assert threads.do(done.set, 1.0)
+    assert done.wait(20)
+    threads.settle(background.now() + 20)
+    assert threads.idle
+    threads.end()
+    done.clear()
+    assert threads.do(done.set, 1.0)
+    assert done.wait(20)
+    threads.end()

@@ -1,0 +1,197 @@
+"""Whole programs on several machines (each with a cache folder of its own) that share recordings through a server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stores.servers import redis_server, s3_server
+from stores.test_remote import KEYS_OF_S3
+
+import cachy
+
+pytestmark = pytest.mark.slow
+
+SYNC = """
+import sys, cachy, httpx
+for question in sys.argv[2:]:
+    print(httpx.post(sys.argv[1], json={"q": question}, timeout=60).text)
+"""
+ASYNC = """
+import asyncio, sys, cachy, httpx
+
+async def main():
+    turns = 0
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.001)
+    task = asyncio.create_task(others())
+    async with httpx.AsyncClient(timeout=60) as client:
+        answers = await asyncio.gather(*(client.post(sys.argv[1], json={"q": q}) for q in sys.argv[2:]))
+    task.cancel()
+    for answer in answers:
+        print(answer.text)
+    assert turns > 1, turns
+
+asyncio.run(main())
+"""
+
+
+class Provider:
+    """Counts its calls, and answers when the gate is open."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.asked = threading.Semaphore(0)
+        self.gate = threading.Event()
+        self.gate.set()
+        provider, guard = self, threading.Lock()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                with guard:
+                    provider.calls += 1
+                    body = b'{"call":%d}' % provider.calls
+                provider.asked.release()
+                provider.gate.wait(60)
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1/x"
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    made = Provider()
+    yield made
+    made.gate.set()
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture(params=["redis", "s3"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a shared store."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    if request.param == "redis":
+        with redis_server(folder, "--requirepass", "pa55word") as (port, _):  # type: ignore[attr-defined]
+            yield f"redis://:pa55word@127.0.0.1:{port}/0"
+    else:
+        with s3_server(folder) as (port, _):  # type: ignore[attr-defined]
+            yield f"s3://calls/team?endpoint=http://127.0.0.1:{port}"
+
+
+class Machine:
+    """A cache folder; programs that run with it."""
+
+    def __init__(self, folder: Path, store: str) -> None:
+        env = {
+            name: value for name, value in os.environ.items() if not name.startswith("CACHY") and name != "CI"
+        }
+        self.env = {
+            **env, **KEYS_OF_S3, "CACHY": "1", "CACHY_STORE": store, "CACHY_HOSTS": "127.0.0.1:*",
+            "CACHY_REMOTE_TIMEOUT": "20s", "XDG_CACHE_HOME": str(folder), "LOCALAPPDATA": str(folder),
+            "PYTHONPATH": str(Path(cachy.__file__).parents[1]),
+        }  # fmt: skip
+        self.folder = folder
+
+    def start(self, code: str, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        code = "import cachy._bootstrap; cachy._bootstrap.start()\n" + code
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *arguments], env={**self.env, **more}, stdout=pipe, stderr=pipe, text=True
+        )  # fmt: skip
+
+    def run(self, code: str, *arguments: str, **more: str) -> tuple[str, str]:
+        out, err = (process := self.start(code, *arguments, **more)).communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert "pa55word" not in out + err
+        return out, err
+
+
+@pytest.fixture
+def machine(tmp_path: Path, shared: str) -> Any:
+    return lambda name, store=shared: Machine(tmp_path / name, store)
+
+
+@pytest.mark.parametrize("code", [SYNC, ASYNC], ids=["sync", "async"])
+def test_what_one_machine_records_another_replays(machine: Any, provider: Provider, code: str) -> None:
+    """Also one in CI, which may only read; there it is kept for the next run, even without the server."""
+    one, other = machine("one"), machine("other")
+    first, err = one.run(code, provider.url, "a", "b")
+    assert provider.calls == 2
+    assert "2 recorded" in err
+    for mode in ("auto", "replay"):
+        again, err = other.run(code, provider.url, "a", "b", CACHY_MODE=mode, CACHY_REMOTE_READ_ONLY="1")
+        assert again == first
+        assert "2 replayed" in err
+    assert provider.calls == 2
+    third, _ = one.run(code, provider.url, "a", "b")
+    assert third == first
+
+
+def test_a_fleet_pays_once(machine: Any, provider: Provider) -> None:
+    """Three machines ask the same at once: one calls, the others wait for its recording."""
+    provider.gate.clear()
+    askers = [machine(f"m{number}").start(SYNC, provider.url, "a") for number in range(3)]
+    assert provider.asked.acquire(timeout=60)
+    assert not provider.asked.acquire(timeout=3)
+    provider.gate.set()
+    found = [asker.communicate(timeout=120) for asker in askers]
+    assert [out for out, _ in found] == ['{"call":1}\n'] * 3, found
+    assert provider.calls == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:pa55word@127.0.0.1:1/0", "s3://none/x?endpoint=http://127.0.0.1:1"]
+)
+def test_a_server_that_is_not_there(tmp_path: Path, provider: Provider, url: str) -> None:
+    """One warning, and everything goes on with what is local; the second run is a replay."""
+    pytest.importorskip("redis")
+    pytest.importorskip("obstore")
+    alone = Machine(tmp_path / "alone", url)
+    first, err = alone.run(SYNC, provider.url, "a", "b", CACHY_REMOTE_TIMEOUT="5s")
+    assert provider.calls == 2
+    assert err.count("this run goes on with") == 1
+    assert "2 new recordings are not in" in err
+    again, err = alone.run(SYNC, provider.url, "a", "b", CACHY_REMOTE_TIMEOUT="5s")
+    assert again == first
+    assert provider.calls == 2
+    assert err.count("\n") == 1  # the line at exit: a hit asks nobody
+
+
+def test_a_client_that_is_not_installed(tmp_path: Path, provider: Provider) -> None:
+    """It says which extra is missing, and the calls are made and recorded locally."""
+    code = "import sys; sys.modules['redis'] = None\n" + SYNC
+    _, err = Machine(tmp_path / "bare", "redis://127.0.0.1:1").run(code, provider.url, "a")
+    assert "pip install 'cachy-run[redis]'" in err
+    assert provider.calls == 1
+
+
+def test_a_project_may_not_name_a_server(tmp_path: Path, provider: Provider, shared: str) -> None:
+    """A repository cannot send anybody's calls to its own Redis, nor feed them from there."""
+    from cachy import settings
+
+    (tmp_path / "pyproject.toml").write_text(f"[tool.cachy]\nstore = '{shared}'\n")
+    found = settings.load(cwd=str(tmp_path), environ={}, consent=True)
+    assert "://" not in found.store
+    assert any("inside the project" in warning for warning in found.warnings)
