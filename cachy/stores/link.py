@@ -13,6 +13,7 @@ from ..notices import in_brief, say_once
 from . import Store, StoreError
 from .background import Threads, now
 
+_AFTERWARDS = 0.2  # seconds to wait for threads that have only to see that it failed
 _TICK = 0.05  # seconds between two looks at what is under way
 
 
@@ -83,9 +84,8 @@ class Link:
         return None if self.down else self._remote
 
     def settle(self) -> None:
-        """Wait until everything is sent, for the time limit at most."""
-        if not self.down:
-            self._sending.settle(now() + self.timeout)
+        """Wait until everything is sent or given up, for the time limit at most; after a failure that takes no time."""
+        self._sending.settle(now() + (min(self.timeout, _AFTERWARDS) if self.down else self.timeout))
 
     def close(self) -> None:
         """Let go of threads and connections; it may be used again."""
