@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -572,57 +570,6 @@ def test_the_end_of_the_interpreter_is_silent(path: Path, monkeypatch: pytest.Mo
                 gone.setattr(jsonl, name, None)
         store.__del__()
     store.close()
-
-
-# git
-
-
-@pytest.fixture
-def git(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    program = shutil.which("git")
-    if program is None:
-        pytest.skip("no git here")
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(tmp_path)}
-    who = ["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false"]
-
-    def git(*words: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
-        command = [program, *who, *words]
-        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=check)
-
-    git("init", "-q", "-b", "main")
-    return git
-
-
-@pytest.mark.parametrize("union", [False, True], ids=["as it comes", "merge=union"])
-def test_two_branches_that_each_recorded(
-    path: Path, store: JsonlStore, git: Callable[..., Any], union: bool
-) -> None:
-    """After a real merge every recording of both branches is found; with merge=union nothing is left to clean up."""
-    if union:
-        (path.parent / ".gitattributes").write_text("*.jsonl merge=union eol=lf\n")
-        git("add", ".gitattributes")
-    store.put(A, line_of(A))
-    git("add", path.name)
-    git("commit", "-qm", "one")
-    git("checkout", "-qb", "other")
-    store.put(B, line_of(B))
-    git("commit", "-qam", "two")
-    git("checkout", "-q", "main")
-    assert store.get(B) is None
-    store.put(C, line_of(C))
-    git("commit", "-qam", "three")
-    assert git("merge", "-q", "other", check=False).returncode == (0 if union else 1)
-    assert {key: store.get(key) for key in (A, B, C)} == {A: line_of(A), B: line_of(B), C: line_of(C)}
-    assert len(store) == 3
-    if union:
-        assert store.problems is None
-    else:
-        assert "3 lines are skipped, the first is line 2: left by a git merge" in (store.problems or "")
-    store.put(KEYS[3], line_of(KEYS[3]))
-    assert len(store) == 4
-    git("checkout", "-qf", "other")
-    assert dict(store) == {A: line_of(A), B: line_of(B)}
 
 
 # Many processes
