@@ -73,7 +73,7 @@ def row(entry: Entry, digits: int) -> None:
         ("partial " if entry.response.partial else "", "magenta"),
     ]
     used = sum(len(span if isinstance(span, str) else span[0]) for span in facts)
-    line(*facts, cut(entry.title, max(20, width() - used)))
+    line(*facts, cut(entry.title, max(10, width() - used)))
 
 
 def search(argv: list[str]) -> int:

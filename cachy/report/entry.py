@@ -14,8 +14,7 @@ from .. import legacy
 from ..exchange import Body, Request, Response
 from ..explain.nearest import request_of
 from ..policy import age
-from ..providers import by_name
-from ..providers.rpc import is_answer as is_rpc
+from ..providers import by_name, rpc
 from ..providers.usage import model_asked
 from ..recording import Recording, response_of
 from .joined import answered
@@ -98,8 +97,9 @@ class Entry:
     def streamed(self) -> bool:
         """Whether the answer came as a stream of events."""
         kind = self.response.header("content-type")
-        by_kind = any(name in kind for name in ("event-stream", "eventstream", "ndjson"))
-        return by_kind or (is_rpc(self.response) and len(self.response.chunks) > 1)
+        if rpc.is_answer(self.response):
+            return len(self.response.chunks) > 1
+        return any(name in kind for name in ("event-stream", "eventstream", "ndjson"))
 
     @cached_property
     def question(self) -> list[Message]:

@@ -73,11 +73,11 @@ def test_a_store_in_trouble(store: Path, run: Run, monkeypatch: pytest.MonkeyPat
     secret = "sk-proj-Zq1Xw2Ec3Rv4Tb5Yn6Um7Ik8Ol9Pa0"
     store.write_bytes(store.read_bytes().replace("größer".encode(), f"größer {secret}".encode(), 1))
     health = looked(run, status=1)["store"]["health"]
-    assert (health["text"], health["todo"]) == ("1 secrets", "cachy verify")
+    assert (health["text"], health["todo"]) == ("1 line with a secret", "cachy verify")
     assert secret not in run("doctor", "--no-self-test", "--json")[1]
     store.write_bytes(store.read_bytes()[:-200])
     _, out, _ = run("doctor", "--no-self-test")
-    assert "1 damaged lines" in out
+    assert "1 line damaged" in out
     store.write_text("name,price\ntea,3\n", "utf-8")
     assert "is not a file of recordings" in looked(run, status=1)["store"]["readable"]["text"]
     store.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from cli.conftest import Run
 
-from cachy.cli import VERBS
+from cachy.cli import VERBS, talk
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 
@@ -78,6 +79,70 @@ def test_completion_scripts_are_valid(run: Run, shell: str, tmp_path: Path) -> N
         pytest.skip(f"needs {shell}")
     (tmp_path / "script").write_text(run("completion", shell)[1], "utf-8")
     subprocess.run([shell, "-n", str(tmp_path / "script")], check=True)
+
+
+# On a terminal
+
+
+@posix
+def test_what_a_person_sees_and_types(
+    store: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a real pseudo-terminal: colours, lines that fit, a question, and a no that is taken for one."""
+    import pty
+
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(sys.executable, [sys.executable, "-m", "cachy", "rm", keys["picture"]])
+    shown = b""
+    try:
+        while piece := os.read(terminal, 4096):
+            shown += piece
+            if shown.endswith(b"[y/N] "):
+                os.write(terminal, b"n\n")
+    except OSError:  # how Linux tells that the other side is closed
+        pass
+    finally:
+        os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    rows = shown.decode().splitlines()
+    assert rows[0].startswith(f"\x1b[33m{keys['picture'][:8]}\x1b[0m")
+    assert rows[0].endswith("…")
+    assert len(rows[0]) - len("\x1b[33m\x1b[0m") == 80
+    assert "delete it from cachy.jsonl? [y/N] " in shown.decode()
+    assert len(store.read_bytes().splitlines()) == len(keys)
+
+
+def test_a_bar_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before its time, not where nobody looks; gone before anything else is said."""
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    clock = iter(range(1000))
+    monkeypatch.setattr(talk, "_clock", lambda: next(clock) * 0.3)
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    seen = []
+    for item in talk.progress(range(20), 20, "Counting"):
+        seen.append(item)
+        if item == 1:
+            assert screen.getvalue() == ""
+        if item == 10:
+            talk.say("a word in between")
+    assert seen == list(range(20))
+    assert "Counting" in screen.getvalue()
+    assert "a word in between\n" in screen.getvalue()
+    assert talk._bar is None
+    quiet = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", quiet)
+    assert list(talk.progress(range(20), 20, "Counting")) == seen
+    assert quiet.getvalue() == ""
 
 
 # init

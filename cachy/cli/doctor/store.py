@@ -58,12 +58,12 @@ def _health(store: Store, names: frozenset[str]) -> Iterator[Check]:
     if not counts:
         yield Check("health", "ok", "every recording is whole, under its key, and without secrets")
     texts = {
-        "damaged": "damaged lines",
-        "key": "recordings under another key than theirs",
-        "secret": "secrets",
+        "damaged": "damaged",
+        "key": "under another key than that of its request",
+        "secret": "with a secret",
     }
     for kind, count in counts.items():
-        yield Check("health", "wrong", f"{count} {texts[kind]}", "cachy verify")
+        yield Check("health", "wrong", f"{count} line{'s' * (count != 1)} {texts[kind]}", "cachy verify")
 
 
 def _git(path: str) -> Iterator[Check]:
