@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 MODES = ("auto", "replay", "record", "verify", "off")
 FAIL_ON = ("live", "miss", "escaped", "unused")
 _REPORTER = "cachy-reporter"
-_BEFORE: pytest.StashKey[dict[str, str | None]] = pytest.StashKey()  # what variables were before we set them
+COLLECTED = pytest.StashKey[int]()
+"""How many tests there are, as far as they were asked for."""
+_BEFORE = pytest.StashKey["dict[str, str | None]"]()  # what variables were before we set them
 _MARKER = (
     "cachy(mode=..., variant=..., off=True, **settings): how the calls of this test are treated; settings as for"
     " cachy.using()"
@@ -92,6 +94,14 @@ def pytest_configure_node(node: Any) -> None:
         node.workerinput["cachy"] = found.folder
 
 
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
+    config.stash[COLLECTED] = len(items)  # before anybody takes some away, by an option or in silence
+    yield
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     if any(item.get_closest_marker("cachy") for item in session.items):
         session.config.pluginmanager.register(_Marks(), "cachy-marks")
@@ -128,15 +138,18 @@ def fail_on(config: pytest.Config) -> list[str]:
     return list(dict.fromkeys(kinds))
 
 
-def reporter(config: pytest.Config) -> Reporter | None:
-    """The part that does the work, loaded and registered when it is first needed; None where it cannot work."""
+def reporter(config: pytest.Config, late: bool = False) -> Reporter | None:
+    """The part that does the work, loaded and registered when it is first needed; None where it cannot work.
+
+    `late`: tests may have run before, all without cachy.
+    """
     found: Reporter | None = config.pluginmanager.get_plugin(_REPORTER)
     if found is None:
         from cachy.notices import in_brief, say_once
         from cachy.pytest_run import Reporter
 
         try:
-            found = Reporter(config)
+            found = Reporter(config, late)
             config.pluginmanager.register(found, _REPORTER)
         except Exception as problem:  # noqa: BLE001 - no room for temporary files: the tests run all the same
             say_once(f"what becomes of the calls of this test run is not told ({in_brief(problem)})")
@@ -150,7 +163,7 @@ class _Later:
         self._config = config
 
     def __call__(self) -> None:
-        reporter(self._config)
+        reporter(self._config, late=True)
 
 
 def _apply(config: pytest.Config, options: Any) -> None:

@@ -26,8 +26,9 @@ _COLOURS = ("red", "yellow", "green")
 class Reporter:
     """Follows one run of tests in this process, the controller's or a worker's."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, late: bool) -> None:
         self._config = config
+        self._late = late
         self._worker: dict[str, Any] | None = getattr(config, "workerinput", None)
         self._outer = os.environ.get(tally.RUN_DIR)
         self.folder = self._make_folder()
@@ -37,7 +38,7 @@ class Reporter:
         self._read: dict[str, int] = {}  # how far each file of the folder was read
         self._fresh: list[Facts] = []  # of the present test, not yet in a report
         self._telling = False
-        self._collected: list[str] = []
+        self._collected: int | None = None  # as a worker has told it
         self._deselected = 0
         self._broken = False  # whether something could not be collected
         self._outcomes: dict[str, str] = {}
@@ -55,10 +56,6 @@ class Reporter:
 
     # While tests run
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        self._collected = [item.nodeid for item in items]
-
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         self._deselected += len(items)
 
@@ -73,13 +70,16 @@ class Reporter:
             shared.engine.turns.start_over()
 
     @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, Any, None]:
         whole = self._config.getoption("fulltrace", False) or self._config.getoption("usepdb", False)
         if call.excinfo is not None and isinstance(call.excinfo.value, Miss) and not whole:
             _end_with_the_user(call.excinfo)
         outcome = yield
         report: pytest.TestReport = outcome.get_result()
-        news = self._news()
+        name = mask_text(item.nodeid)
+        news = [facts for facts in self._news() if facts.get("test") == name]
         self._fresh = news if report.when == "setup" else [*self._fresh, *news]
         if self._fresh:
             report.cachy = counted(count(self._fresh))  # type: ignore[attr-defined]
@@ -139,7 +139,8 @@ class Reporter:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if self._worker is not None:
             # All workers collect the same tests.
-            self._config.workeroutput["cachy"] = (self._collected, self._deselected, self._broken)  # type: ignore[attr-defined]
+            collected = self._config.stash.get(pytest_plugin.COLLECTED, 0)
+            self._config.workeroutput["cachy"] = (collected, self._deselected, self._broken)  # type: ignore[attr-defined]
             return
         try:
             self._sum_up(session, int(exitstatus))
@@ -149,13 +150,16 @@ class Reporter:
     def _sum_up(self, session: pytest.Session, exitstatus: int) -> None:
         run, option = self._run, self._config.option
         run.read(self.folder)
-        outcomes = {mask_text(test): outcome for test, outcome in self._outcomes.items()}
+        if self._late and not (session.shouldstop or session.shouldfail):
+            for item in session.items:  # of those that ran before us it is not known how they ended
+                self._outcomes.setdefault(item.nodeid, "skipped")
+        run.outcomes = {mask_text(test): outcome for test, outcome in self._outcomes.items()}
         missing = self._not_full(exitstatus)
-        idle = {test for test, outcome in outcomes.items() if outcome != "passed"}
-        known = None if missing else [mask_text(test) for test in self._collected]
         if not missing:
-            run.look_for_unused(idle)
-        run.remember([test for test, outcome in outcomes.items() if outcome == "passed"], known)
+            run.look_for_unused()
+        run.remember(
+            [test for test, outcome in run.outcomes.items() if outcome == "passed"], full=not missing
+        )
         if line := run.line():
             self._said.append((line, self._colour()))
         if option.cachy_prune:
@@ -191,7 +195,8 @@ class Reporter:
             return f"{self._deselected} tests were deselected"
         if self._broken:
             return "not everything could be collected"
-        if exitstatus not in (0, 1) or not set(self._collected) <= set(self._outcomes):
+        collected = self._config.stash.get(pytest_plugin.COLLECTED, self._collected)
+        if exitstatus not in (0, 1) or collected is None or len(self._outcomes) < collected:
             return "not all tests ran"
         asked = [
             os.path.abspath(os.path.join(self._config.invocation_params.dir, arg))

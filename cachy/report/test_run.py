@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from .. import tally
+from .. import tally, trust
 from ..stores import open_store
 from . import terminal, uses
 
@@ -22,6 +24,8 @@ class TestRun:
 
     root: str
     """The folder that the ids of the tests are relative to."""
+    outcomes: dict[str, str] = field(default_factory=dict)
+    """How each test ended: `passed`, `failed` or `skipped`."""
     verdicts: list[Facts] = field(default_factory=list)
     unused: dict[str, list[str]] | None = None
     """Keys that no test used, by store; None after a run that was not full."""
@@ -46,24 +50,42 @@ class TestRun:
                 tests.setdefault(facts.get("test", ""), set()).add(facts["key"])
         return found
 
-    def remember(self, well: Collection[str], known: Collection[str] | None) -> None:
-        """See `uses.note`."""
+    def remember(self, well: Collection[str], full: bool) -> None:
+        """Note which tests used what; those that ran `well` use nothing else any more. See `uses.note`."""
+        gone = (lambda test: test not in self.outcomes and not self.is_idle(test)) if full else None
         for store, used in self.used().items():
-            uses.note(store, self.root, used, well, known)
+            uses.note(store, self.root, used, well, gone)
 
-    def look_for_unused(self, idle: Collection[str]) -> None:
-        """Find what no test of this full run used; what the `idle` tests, which were skipped or have failed, may use
-        is left out. Stores that the run did not touch, and shared ones, are not looked at. Raises StoreError."""
+    def is_idle(self, test: str) -> bool:
+        """Whether this run, though a full one, does not tell what a test uses: it was skipped or has failed, or nothing
+        was collected from its file (which skips itself, or lies elsewhere than the tests that usually run)."""
+        if not test:
+            return False
+        if test in self.outcomes:
+            return self.outcomes[test] != "passed"
+        file = test.partition("::")[0]
+        return file not in self._files and os.path.exists(os.path.join(self.root, file))
+
+    @cached_property
+    def _files(self) -> set[str]:
+        return {test.partition("::")[0] for test in self.outcomes}
+
+    def look_for_unused(self) -> None:
+        """Find what no test of this full run used; what idle tests may use is left out. Not looked at are stores that
+        the run did not touch, shared ones, and the user's own. Raises StoreError."""
         from .entry import Entry  # it knows all providers; most runs are of a part and need it not
 
         self.unused = {}
+        own = trust.user_folder("cache")
         for store, tests in self.used().items():
-            used = set().union(*tests.values()) | uses.needed(store, self.root, idle)
+            if own and trust.inside(store, own):
+                continue  # what runs outside of any project records there
+            used = set().union(*tests.values()) | uses.needed(store, self.root, self.is_idle)
             keys = [
                 key
                 for key, line in open_store(store)
                 # pycachy's recordings are found by other keys than those that are told.
-                if key not in used and len(key) == 32 and Entry(key, line).test not in idle
+                if key not in used and len(key) == 32 and not self.is_idle(Entry(key, line).test)
             ]
             if keys:
                 self.unused[store] = keys

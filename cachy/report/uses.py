@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from hashlib import blake2b
@@ -39,7 +39,9 @@ Used = Mapping[str, Collection[str]]
 """Keys of recordings by the id of the test that used them; "" stands for what ran outside of any test."""
 
 
-def note(store: str, root: str, used: Used, well: Collection[str], known: Collection[str] | None) -> None:
+def note(
+    store: str, root: str, used: Used, well: Collection[str], gone: Callable[[str], bool] | None = None
+) -> None:
     """Remember what a run used. Never raises: this is a convenience.
 
     Args:
@@ -47,7 +49,7 @@ def note(store: str, root: str, used: Used, well: Collection[str], known: Collec
         root: folder that the ids of the tests are relative to.
         used: what each test used in this run.
         well: the tests that ran to their end: what they used before no longer counts.
-        known: all tests that there are, when this was a full run; all others are forgotten.
+        gone: after a full run, whether there is no such test any more: it is forgotten.
     """
     try:
         path = _path(store)
@@ -57,14 +59,12 @@ def note(store: str, root: str, used: Used, well: Collection[str], known: Collec
         with _locked(path):
             everything = _read(path)
             before, full = _tests(everything, root), _full(everything, root)
-            after = {
-                test: set(keys) for test, keys in before.items() if known is None or test in known or not test
-            }
+            after = {test: set(keys) for test, keys in before.items() if gone is None or not gone(test)}
             for test in well:
                 after.pop(test, None)
             for test, keys in used.items():
                 after.setdefault(test, set()).update(keys)
-            if known is not None:
+            if gone is not None:
                 full = _utc_now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
             elif after == before:
                 return
@@ -86,7 +86,7 @@ def tests_using(store: str) -> dict[str, list[str]]:
     return {key: sorted(tests) for key, tests in found.items()}
 
 
-def needed(store: str, root: str, idle: Collection[str]) -> set[str]:
+def needed(store: str, root: str, idle: Callable[[str], bool]) -> set[str]:
     """The recordings that a full run in `root` says nothing about: those of other projects' tests, and of its own
     tests that were `idle`. Never raises."""
     roots = _read(_path(store))
@@ -94,7 +94,7 @@ def needed(store: str, root: str, idle: Collection[str]) -> set[str]:
         key
         for place in roots
         for test, keys in _tests(roots, place).items()
-        if place != root or test in idle
+        if place != root or idle(test)
         for key in keys
     }
 

@@ -142,6 +142,56 @@ def test_what_a_skipped_test_may_use_is_not_unused(project: Project) -> None:
     assert told(project.test("--cachy", "replay")) == ["cachy: 1 replayed, 1 unused · cachy.jsonl"]
 
 
+def test_what_was_not_collected_is_not_unused(project: Project) -> None:
+    """A module that skips itself, tests elsewhere than those that usually run, and tests that a plugin takes away
+    without a word."""
+    project.configure("testpaths = test_a.py test_b.py")
+    project.write(
+        test_a=THREE,
+        test_b="from ask import ask\ndef test_b(): ask('b')",
+        test_elsewhere="from ask import ask\ndef test_c(): ask('c')",
+    )
+    project.test("--cachy", "auto", "test_a.py", "test_b.py", "test_elsewhere.py")
+    project.write(test_b="import pytest\npytest.importorskip('nowhere')\ndef test_b(): pass")
+    assert told(project.test("--cachy", "replay", "--cachy-prune")) == ["cachy: 4 replayed · cachy.jsonl"]
+    project.write(conftest="def pytest_collection_modifyitems(items): del items[0]")
+    lines = told(project.test("--cachy", "replay", "--cachy-prune"))
+    assert lines[0] == "cachy: 3 replayed · cachy.jsonl"
+    assert "(not all tests ran)" in lines[1]
+    assert asked(project) == {"one", "two", "three", "b", "c"}
+
+
+def test_unused_is_told_where_tests_switch_cachy_on_themselves(project: Project) -> None:
+    """Also when the first of them do not."""
+    text = """
+        import cachy, pytest
+        from ask import ask
+
+        def test_nothing():
+            pass
+
+        @pytest.mark.parametrize("name", ["one", "two"])
+        def test_each(name):
+            with cachy.using("auto"):
+                ask(name)
+        """
+    project.write(test_a=text)
+    assert told(project.test()) == ["cachy: 2 recorded · cachy.jsonl"]
+    project.write(test_a=text.replace('["one", "two"]', '["one"]'))
+    assert told(project.test()) == ["cachy: 1 replayed, 1 unused · cachy.jsonl"]
+
+
+def test_the_users_own_store_is_never_pruned(project: Project) -> None:
+    """Outside of any project all programs record there."""
+    (project.path / "pyproject.toml").unlink()
+    project.write(test_a=THREE)
+    project.test("--cachy", "auto")
+    project.write(test_a=THREE.replace('["one", "two"]', '["one"]'))
+    lines = told(project.test("--cachy", "replay", "--cachy-prune"))
+    assert len(lines) == 1
+    assert lines[0].startswith("cachy: 3 replayed · ")
+
+
 def test_tests_of_another_project_keep_their_recordings(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +236,7 @@ def test_a_damaged_file_of_uses_is_none(tmp_path: Path, monkeypatch: pytest.Monk
     """It is a convenience: what cannot be read is not there, and is written anew."""
     monkeypatch.setattr("cachy.trust.user_folder", lambda kind: str(tmp_path))
     store = str(tmp_path / "cachy.jsonl")
-    uses.note(store, "/root", {"test_a": ["k1"]}, ["test_a"], None)
+    uses.note(store, "/root", {"test_a": ["k1"]}, ["test_a"])
     assert uses.tests_using(store) == {"k1": ["test_a"]}
     (file,) = (tmp_path / "uses").glob("*.json")
     for text in (
@@ -199,8 +249,8 @@ def test_a_damaged_file_of_uses_is_none(tmp_path: Path, monkeypatch: pytest.Monk
     ):
         file.write_text(text)
         assert uses.tests_using(store) == {}
-        assert uses.needed(store, "/elsewhere", []) == set()
-    uses.note(store, "/root", {"test_a": ["k2"]}, ["test_a"], None)
+        assert uses.needed(store, "/elsewhere", bool) == set()
+    uses.note(store, "/root", {"test_a": ["k2"]}, ["test_a"])
     assert uses.tests_using(store) == {"k2": ["test_a"]}
 
 
