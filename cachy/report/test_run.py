@@ -73,14 +73,14 @@ class TestRun:
     def look_for_unused(self) -> None:
         """Find what no test of this full run used; what idle tests may use is left out. Not looked at are stores that
         the run did not touch, shared ones, and the user's own. Raises StoreError."""
-        from .entry import Entry  # it knows all providers; most runs are of a part and need it not
-
         self.unused = {}
         own = trust.user_folder("cache")
         for store, tests in self.used().items():
             if own and trust.inside(store, own):
                 continue  # what runs outside of any project records there
             used = set().union(*tests.values()) | uses.needed(store, self.root, self.is_idle)
+            from .entry import Entry  # it knows all providers; most runs need it not
+
             keys = [
                 key
                 for key, line in open_store(store)
