@@ -202,20 +202,26 @@ def write(
     partial: bool = False,
 ) -> None:
     """Record the answer, redacted. Raises StoreError."""
+    recording = recording_of(engine, request, claim, wanted, replace(response, partial=partial))
+    engine.store.put(recording.key, recording.to_line())
+
+
+def recording_of(
+    engine: Engine, request: Request, claim: Claim, wanted: Canonical, response: Response, at: str = ""
+) -> Recording:
+    """The recording of an answer, redacted; `at`: when it was given, in UTC (by default now)."""
     provider = claim.provider
     known = engine.secrets_of(request, claim)
     answer = replace(
         response,
         headers=redact.answer_headers(response.headers, engine.kept_headers, known),
         body=redact.mask_bytes(response.body, known),
-        partial=partial,
     )
-    recording = Recording(
+    return Recording(
         key=wanted.key,
-        at=_utc_now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        at=at or _utc_now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         provider=provider.name,
         request=wanted.data(),
         response=replace(answer, echo=echo.find(answer, wanted)),
         test=redact.mask_text(current_test()),
     )
-    engine.store.put(recording.key, recording.to_line())

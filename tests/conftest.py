@@ -34,6 +34,17 @@ def index_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def leases_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all tests hold their leases: not among those of the person who runs them."""
+    return tmp_path_factory.mktemp("leases")
+
+
+@pytest.fixture(autouse=True)
+def _leases(leases_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cachy.stores.leases.user_folder", lambda _: str(leases_folder))
+
+
+@pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what a build needs, so that no build writes into the tree."""
     copy = tmp_path_factory.mktemp("source") / "tree"

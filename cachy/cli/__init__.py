@@ -21,6 +21,8 @@ VERBS = {
     "verify": ("check", "is every recording whole, under its key, and without secrets"),
     "rekey": ("rekey", "bring recordings under the keys of today's settings"),
     "copy": ("moving", "copy recordings from one store to another"),
+    "import": ("importing", "take over cassettes of vcrpy, HAR files, files of pycachy"),
+    "export": ("exporting", "hand recordings on, as a HAR file or a cassette of vcrpy"),
     "doctor": ("doctor", "why is nothing cached? looks at everything, tries every client"),
     "config": ("setup", "every setting, its value, and where it came from"),
     "init": ("init", "switch cachy on for the project in this folder"),
@@ -85,7 +87,8 @@ def main(argv: list[str] | None = None) -> int:
     from importlib import import_module
 
     module = import_module(f".{VERBS[verb][0]}", __name__)
-    run = module.main if VERBS[verb][0] == verb else getattr(module, verb)
+    name = "import_" if verb == "import" else verb  # which is no name that a function can have
+    run = module.main if VERBS[verb][0] == verb else getattr(module, name)
     try:
         status = int(run(arguments[1:]))
         sys.stdout.flush()

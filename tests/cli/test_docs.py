@@ -55,4 +55,4 @@ def test_every_field_of_json_is_documented(store: Path, run: Run, keys: dict[str
 def test_every_verb_that_reads_has_json(run: Run) -> None:
     """And only these have none."""
     without = {verb for verb in VERBS if "--json" not in run(verb, "--help")[1]}
-    assert without == {"run", "demo", "init", "trust", "completion", "textconv"}
+    assert without == {"run", "demo", "export", "init", "trust", "completion", "textconv"}

@@ -37,7 +37,7 @@ LAYERS = [
     {"guard", "children"},
     {"transports"},
     {"api", "pycachy"},
-    {"report"},
+    {"report", "formats"},
     {"cli", "demo", "__main__", "pytest_plugin", "pytest_run", "ipython"},
 ]
 CLIENTS = {"httpx", "httpx2", "requests", "urllib3", "aiohttp", "openai", "anthropic"}

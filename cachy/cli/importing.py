@@ -1,0 +1,140 @@
+"""The verb that takes over what other tools have recorded: `import`."""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+
+from .. import formats, repeats
+from ..calls import recording_of
+from ..engine import Engine
+from ..exchange import Request
+from ..formats import Interaction, Unreadable
+from ..keys import canonical
+from ..providers import Claim, Registry
+from ..providers.plain import PLAIN
+from ..recording import response_of
+from ..stores import open_store
+from . import shelf
+from .moving import Outcome, existing, put
+from .talk import Problem, progress
+
+_STORES = (".jsonl", ".txt")
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def import_(argv: list[str]) -> int:
+    """`cachy import PATH...`: 1 when something could not be read, 2 for an I/O error."""
+    parser = shelf.parser(
+        "import",
+        "Take over what other tools have recorded: cassettes of vcrpy and pytest-recording (YAML, JSON), HAR files,"
+        " and files of pycachy. Of different answers to the same request the first is that of the first time it is"
+        ' asked in a run, the next one that of the second (`repeats = "sequence"`). What is there already stays, so an'
+        " import that was interrupted goes on when it is started again.",
+        "  cachy import tests/cassettes          every cassette and HAR file below a folder\n"
+        "  cachy import old/cachy.jsonl          a file of pycachy\n"
+        "  cachy import session.har --all-hosts  also what is no provider's",
+    )
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="files, or folders of them")
+    parser.add_argument(
+        "--all-hosts", action="store_true", help="also hosts that are no provider's and not in `hosts`"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    options = parser.parse_args(argv)
+    for path in options.paths:
+        if not os.path.exists(path):
+            raise Problem(f"{path} does not exist")
+    found = shelf.loaded(options.store)
+    store = open_store(found.store, found.limits)
+    taker = _Taker(Engine(found, store), Registry(found.hosts), options.all_hosts)
+    paths = list(formats.files(options.paths))
+    try:
+        for path in progress(paths, len(paths), "Importing"):
+            taker.take(path)
+    finally:
+        store.close()
+    return taker.outcome.tell("imported into", store.url, options.json)
+
+
+class _Taker:
+    """Puts what files hold into a store, as if it had been recorded."""
+
+    def __init__(self, engine: Engine, registry: Registry, all_hosts: bool) -> None:
+        self.outcome = Outcome()
+        self._engine = engine
+        self._registry = registry
+        self._all_hosts = all_hosts
+
+    def take(self, path: str) -> None:
+        """All of one file. Raises OSError and StoreError."""
+        if path.lower().endswith(_STORES):
+            self._take_store(path)
+            return
+        try:
+            for item in formats.read(path):
+                if isinstance(item, Unreadable):
+                    self.outcome.skip(str(item), path)
+                else:
+                    self._take(item)
+        except Unreadable as problem:
+            self.outcome.skip(str(problem), path)
+
+    def _take_store(self, path: str) -> None:
+        source = existing(path)
+        for key, line in source:
+            try:
+                put(self._engine.store, key, line, self.outcome, replace=False)
+            except ValueError:
+                self.outcome.skip("damaged", key[:8])
+        if problems := source.problems:
+            self.outcome.skip(problems, path)
+        source.close()
+
+    def _take(self, item: Interaction) -> None:
+        request, engine = item.request, self._engine
+        claim, reason = self._claim(request)
+        reason = reason or (claim and self._why_not(claim, item)) or ""
+        if reason or claim is None:
+            self.outcome.skip(reason)
+            return
+        asked = canonical(request, claim, engine.rules(claim.provider))
+        asked = asked.redacted(engine.secret_names, engine.secrets_of(request, claim))
+        for turn in count(1):
+            recording = recording_of(
+                engine, request, claim, repeats.of_turn(asked, turn), item.response, item.at
+            )
+            there = engine.store.get(recording.key)
+            if there is None:
+                engine.store.put(recording.key, recording.to_line())
+                self.outcome.taken += 1
+                return
+            try:
+                known = response_of(there)
+            except ValueError:
+                continue  # damaged, and somebody else's to heal
+            if (known.status, known.body) == (recording.response.status, recording.response.body):
+                self.outcome.skip("there already")
+                return
+
+    def _claim(self, request: Request) -> tuple[Claim | None, str]:
+        parts = request.split()
+        try:
+            port = parts.port
+        except ValueError:
+            return None, "its URL has no port that could be"
+        claim = self._registry.claim(parts.scheme, parts.hostname or "", port, parts.path)
+        if claim is None and self._all_hosts and parts.hostname:
+            claim = Claim(PLAIN, parts.netloc.rpartition("@")[2].lower())
+        return (
+            claim,
+            "" if claim else f"{parts.hostname} is no provider's and not in `hosts` (--all-hosts takes it)",
+        )
+
+    def _why_not(self, claim: Claim, item: Interaction) -> str | None:
+        """Why a live call would not have been recorded, or None."""
+        status = item.response.status
+        if not (200 <= status < 300 or status in _REDIRECTS or status in self._engine.settings.record_status):
+            return f"status {status}"
+        if self._engine.uploads.of(item.request):
+            return "an upload in several requests"
+        return claim.provider.skip(item.request) or claim.provider.finished(item.request, item.response, True)

@@ -1,0 +1,113 @@
+"""Cassettes of vcrpy and pytest-recording (version 1), in YAML and JSON.
+
+    {"version": 1, "interactions": [{"request": {"method", "uri", "body", "headers"}, "response": {...}}]}
+
+Bodies take every form that is found in the wild: a text, bytes (`!!binary`), `{"string": ...}`, `{"base64_string":
+...}`, compressed, or parsed JSON in a field of its own (`parsed_body`, as the serializer of Pydantic AI writes it).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from importlib import import_module
+from typing import Any
+
+from ..exchange import Body, Headers, Request, Response
+from . import Interaction, Unreadable, answer
+
+HEAD, BETWEEN, TAIL = "interactions:\n", "", "version: 1\n"
+EMPTY_TAIL = "  []\n" + TAIL
+
+
+def parse_yaml(data: bytes) -> Any:
+    """A YAML document as plain data; no tag makes an object. Raises Unreadable."""
+    yaml: Any = _yaml()
+    try:
+        return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise Unreadable("not YAML of plain data") from None
+
+
+def _yaml() -> Any:
+    try:
+        return import_module("yaml")
+    except ImportError:
+        raise Unreadable("YAML needs PyYAML: pip install 'cachy-run[yaml]'") from None
+
+
+def interaction(item: dict[str, Any]) -> Interaction:
+    """One interaction of a cassette. Raises Unreadable, or whatever a wrong shape makes it raise."""
+    asked, given = item["request"], item["response"]
+    request = Request(asked["method"].upper(), asked["uri"], _headers(asked), Body(_body(asked)))
+    status = given["status"]
+    code, reason = (status["code"], status.get("message") or "") if isinstance(status, dict) else (status, "")
+    response = answer(int(code), str(reason), _headers(given), _body(given))
+    at = item.get("recorded_at")
+    return Interaction(
+        request, response, at if isinstance(at, str) and len(at) == 20 and at[-1] == "Z" else ""
+    )
+
+
+def _headers(message: dict[str, Any]) -> Headers:
+    found: list[tuple[str, str]] = []
+    for name, values in (message.get("headers") or {}).items():
+        for value in values if isinstance(values, list) else [values]:
+            text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+            found.append((str(name).lower(), text))
+    return tuple(found)
+
+
+def _body(message: dict[str, Any]) -> bytes:
+    if "parsed_body" in message:
+        return json.dumps(message["parsed_body"], ensure_ascii=False, separators=(",", ":")).encode()
+    body = message.get("body")
+    if isinstance(body, dict):
+        if "base64_string" in body:
+            return base64.b64decode(body["base64_string"])
+        if "string" not in body:
+            return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        body = body["string"]
+    if isinstance(body, str):
+        return body.encode("utf-8", "surrogateescape")
+    if body is None or isinstance(body, bytes):
+        return body or b""
+    if isinstance(body, list):  # of numbers, or of chunks
+        return b"".join(part.encode() if isinstance(part, str) else bytes(part) for part in body)
+    raise Unreadable(f"a body of the type {type(body).__name__}")
+
+
+def entry(request: Request, response: Response, at: str) -> str:
+    """One interaction in YAML. Raises Unreadable without PyYAML."""
+    yaml: Any = _yaml()
+    sent = _text(request.body.data or b"")
+    item = {
+        "request": {
+            "body": sent or None,
+            "headers": _lists(request.headers),
+            "method": request.method,
+            "uri": request.url,
+        },
+        "response": {
+            "body": {"string": _text(response.body)},
+            "headers": _lists(response.headers),
+            "status": {"code": response.status, "message": response.reason},
+        },
+        **({"recorded_at": at} if at else {}),
+    }
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(yaml.dump([item], Dumper=dumper, allow_unicode=True, sort_keys=False))
+
+
+def _text(body: bytes) -> str | bytes:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body
+
+
+def _lists(headers: Headers) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in headers:
+        found.setdefault(name, []).append(value)
+    return found
