@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,7 +47,7 @@ def running(make: Callable[[int], list[str]], folder: Path) -> Iterator[tuple[in
         process.wait()
 
 
-def redis_server(folder: Path, *more: str) -> object:
+def redis_server(folder: Path, *more: str) -> AbstractContextManager[tuple[int, subprocess.Popen[bytes]]]:
     """A redis-server without a disk."""
     if REDIS is None:
         pytest.skip("redis-server is not installed")
@@ -59,7 +59,7 @@ def redis_server(folder: Path, *more: str) -> object:
     )  # fmt: skip
 
 
-def s3_server(folder: Path) -> object:
+def s3_server(folder: Path) -> AbstractContextManager[tuple[int, subprocess.Popen[bytes]]]:
     """An S3-compatible server with the bucket `calls`."""
     if S3RVER is None:
         pytest.skip("s3rver is not installed (npm install s3rver; S3RVER names its program)")

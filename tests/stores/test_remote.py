@@ -19,13 +19,13 @@ KEYS_OF_S3 = {"AWS_ACCESS_KEY_ID": "S3RVER", "AWS_SECRET_ACCESS_KEY": "S3RVER", 
 
 @pytest.fixture(scope="module")
 def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as (port, _):  # type: ignore[attr-defined]
+    with redis_server(tmp_path_factory.mktemp("redis")) as (port, _):
         yield port
 
 
 @pytest.fixture(scope="module")
 def s3_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as (port, _):  # type: ignore[attr-defined]
+    with s3_server(tmp_path_factory.mktemp("s3")) as (port, _):
         yield port
 
 
@@ -135,7 +135,7 @@ class TestS3(_Shared):
 @pytest.mark.slow
 def test_a_password_is_in_no_name_and_no_error(tmp_path: Path) -> None:
     """Neither in the name of the store nor in what is said when it is wrong or the server is gone."""
-    with redis_server(tmp_path, "--requirepass", "right") as (port, process):  # type: ignore[attr-defined]
+    with redis_server(tmp_path, "--requirepass", "right") as (port, process):
         store = open_store(f"redis://:right@127.0.0.1:{port}/0")
         assert store.get(A) is None
         wrong = open_store(f"redis://:s3cr3t@127.0.0.1:{port}/0")
