@@ -107,3 +107,6 @@ def main(argv: list[str] | None = None) -> int:
         if not told(problem):
             raise
         return 2
+    finally:
+        if (shelf := sys.modules.get(f"{__name__}.shelf")) is not None:
+            shelf.close()

@@ -176,6 +176,7 @@ def textconv(argv: list[str]) -> int:
         except ValueError as problem:
             line(f"recording {entry.key}: damaged ({problem})")
         line("")
+    store.close()
     return 0
 
 

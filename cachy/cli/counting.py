@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -120,7 +121,7 @@ def stats(argv: list[str]) -> int:
         say(
             f"{size(disk - whole.bytes - whole.recordings)} of the file are no longer needed; `cachy compact` frees them"
         )
-    if whole.input and not prices.known:
+    if whole.input and not prices.known and sys.version_info >= (3, 11):
         say("money: pip install 'cachy-run[cost]'")
     return 0
 

@@ -36,7 +36,18 @@ def opened(options: argparse.Namespace) -> Store:
     found = loaded(options.store)
     if "://" not in found.store and not os.path.exists(found.store.removeprefix("jsonl:")):
         raise Problem(f"there are no recordings: {place(found.store)} does not exist (another one: --store)")
-    return open_store(found.store)
+    store = open_store(found.store)
+    _in_use.append(store)
+    return store
+
+
+_in_use: list[Store] = []
+
+
+def close() -> None:
+    """Let go of the stores that a verb has opened; called when it has ended, whichever way."""
+    while _in_use:
+        _in_use.pop().close()
 
 
 def loaded(store: str | None = None) -> settings.Settings:
