@@ -57,10 +57,35 @@ class Forward:
             self._call.drop(reason)
 
 
-class Recorder:
+class _Live:
+    """One live call whose answer is of interest."""
+
+    __slots__ = ("_claim", "_engine", "_request", "_upload", "_wanted")
+
+    def __init__(
+        self, engine: Engine, request: Request, claim: Claim, wanted: Canonical, upload: Upload | None
+    ) -> None:
+        """`upload`: what this request goes on with."""
+        self._engine = engine
+        self._request = request
+        self._claim = claim
+        self._wanted = wanted
+        self._upload = upload
+
+    def _count(self, outcome: tally.Outcome, reason: str = "", ms: int = 0) -> None:
+        self._engine.count(outcome, self._request, self._claim, self._wanted, ms=ms, reason=reason)
+
+    def _noted(self, response: Response) -> None:
+        self._engine.uploads.noted(self._upload, self._request, self._wanted, response, live=True)
+
+    def _unfinished(self, response: Response, clean: bool) -> str | None:
+        return self._claim.provider.finished(self._request, response, clean)
+
+
+class Recorder(_Live):
     """One live call that is to be recorded."""
 
-    __slots__ = ("_claim", "_engine", "_flight", "_request", "_turn", "_upload", "_wanted")
+    __slots__ = ("_flight", "_turn")
 
     def __init__(
         self,
@@ -73,14 +98,10 @@ class Recorder:
         upload: Upload | None = None,
     ) -> None:
         """`turn`: which question this is and for which time it is asked, where that matters. `flight`: what others
-        wait for who ask the same. `upload`: what this request goes on with."""
-        self._engine = engine
-        self._request = request
-        self._claim = claim
-        self._wanted = wanted
+        wait for who ask the same."""
+        super().__init__(engine, request, claim, wanted, upload)
         self._turn = turn
         self._flight = flight
-        self._upload = upload
 
     def wants(self, status: int) -> bool:
         """Whether an answer with this status is recorded at all; it is dropped if not."""
@@ -95,11 +116,11 @@ class Recorder:
             self._flight.moved()
 
     def keep(self, response: Response, clean: bool) -> None:
-        self._engine.uploads.noted(self._upload, self._request, self._wanted, response, live=True)
+        self._noted(response)
         try:
             if not clean:
                 response = completed(response)
-            reason = self._claim.provider.finished(self._request, response, clean)
+            reason = self._unfinished(response, clean)
             if reason:
                 if reason == LEFT and not clean:
                     self._keep_partial(response)
@@ -110,7 +131,7 @@ class Recorder:
             say_once(str(problem))
             self.drop("the store could not be written")
             return
-        self._engine.count("recorded", self._request, self._claim, self._wanted, ms=response.ms)
+        self._count("recorded", ms=response.ms)
         self._land()
 
     def _keep_partial(self, response: Response) -> None:
@@ -119,7 +140,7 @@ class Recorder:
             write(self._engine, self._request, self._claim, self._wanted, response, partial=True)
 
     def drop(self, reason: str) -> None:
-        self._engine.count("bypassed", self._request, self._claim, self._wanted, reason=reason)
+        self._count("bypassed", reason)
         if self._turn is not None:
             self._engine.turns.give_back(*self._turn)
         self._land()
@@ -133,10 +154,10 @@ class Recorder:
         self._land()
 
 
-class Verifier:
+class Verifier(_Live):
     """One live call whose answer is compared with its recording; nothing is written."""
 
-    __slots__ = ("_claim", "_engine", "_recorded", "_request", "_upload", "_wanted")
+    __slots__ = ("_recorded",)
 
     def __init__(
         self,
@@ -147,12 +168,8 @@ class Verifier:
         recorded: Response,
         upload: Upload | None = None,
     ) -> None:
-        self._engine = engine
-        self._request = request
-        self._claim = claim
-        self._wanted = wanted
+        super().__init__(engine, request, claim, wanted, upload)
         self._recorded = recorded
-        self._upload = upload
 
     def wants(self, status: int) -> bool:
         """Whether the body is of interest too: not when already the status is another one."""
@@ -165,8 +182,8 @@ class Verifier:
         """Nobody waits for it."""
 
     def keep(self, response: Response, clean: bool) -> None:
-        self._engine.uploads.noted(self._upload, self._request, self._wanted, response, live=True)
-        reason = self._claim.provider.finished(self._request, response, clean)
+        self._noted(response)
+        reason = self._unfinished(response, clean)
         if reason:
             self.drop(reason)
             return
@@ -176,9 +193,6 @@ class Verifier:
 
     def drop(self, reason: str) -> None:
         self._count("bypassed", f"not verified: {reason}")
-
-    def _count(self, outcome: tally.Outcome, reason: str = "") -> None:
-        self._engine.count(outcome, self._request, self._claim, self._wanted, reason=reason)
 
     def _tell(self, differences: list[str]) -> None:
         if not differences:

@@ -23,15 +23,14 @@ from ..flights import LONGEST
 from ..notices import in_brief
 from ..session import Session
 from ..streaming import now
+from . import first_calls
 from .aiohttp_kit import Kit, kit_of
-from .event_loops import landing, pause
+from .event_loops import landing
 from .patching import replace, restore
 
 if TYPE_CHECKING:
     from ..providers import Claim
     from ..uploads import Calls
-
-_MOMENT = 0.005  # seconds until another look whether another task has made the calls that come first
 
 
 def patch(module: ModuleType) -> None:
@@ -115,21 +114,16 @@ async def _ask(
 async def _after(first: Calls, kit: Kit, request: Any, timeout: Any) -> Response | None:
     """Make the calls that come before `request`, and make it the one to send now; or return the answer that ended
     it all."""
-    answer: Response | None = None
     last: Response | None = None
-    try:
-        while True:
-            wanted = first.send(answer)
-            if wanted is None:
-                await pause(_MOMENT)
-                answer = None
-                continue
-            with sessions.bypass():
-                answer = last = await kit.call(wanted, request, timeout)
-    except StopIteration as end:
-        if end.value is None:
-            return last
-        kit.change(request, end.value)
-        return None
-    finally:
-        first.close()
+
+    async def send(wanted: Request) -> Response:
+        nonlocal last
+        with sessions.bypass():
+            last = await kit.call(wanted, request, timeout)
+        return last
+
+    at_last = await first_calls.make_async(first, send)
+    if at_last is None:
+        return last
+    kit.change(request, at_last)
+    return None

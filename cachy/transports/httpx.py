@@ -15,21 +15,19 @@ from .. import session as sessions
 from ..aside import in_charge
 from ..engine import Replay, Wait
 from ..errors import Miss, fit_for_here
-from ..exchange import Body, BodyWriter, Response
+from ..exchange import Body, BodyWriter, Request, Response
 from ..flights import LONGEST
 from ..notices import in_brief
 from ..session import Session
 from ..streaming import now
+from . import first_calls
 from .event_loops import landing, pause
 from .httpx_kit import Kit, kit_of_module, kit_of_transport
 from .patching import replace, restore
-from .streams import sleep
 
 if TYPE_CHECKING:
     from ..providers import Claim
     from ..uploads import Calls
-
-_MOMENT = 0.005  # seconds until another look whether another task has made the calls that come first
 
 
 def patch(module: ModuleType) -> None:
@@ -220,25 +218,19 @@ def _send(
 
 def _after(first: Calls, kit: Kit, request: Any, live: Callable[[Any], Any]) -> Any:
     """Make the calls that come before `request`; returns what to send now, or the answer that ended it all."""
-    response = None
-    answer: Response | None = None
-    try:
-        while True:
-            wanted = first.send(answer)
-            if wanted is None:
-                sleep(_MOMENT)
-                answer = None
-                continue
-            response = live(kit.request(wanted, request))
-            try:
-                response.read()
-            finally:
-                response.close()
-            answer = kit.answer(response)
-    except StopIteration as end:
-        return response if end.value is None else kit.request(end.value, request)
-    finally:
-        first.close()
+    last: Any = None
+
+    def send(wanted: Request) -> Response:
+        nonlocal last
+        last = live(kit.request(wanted, request))
+        try:
+            last.read()
+        finally:
+            last.close()
+        return kit.answer(last)
+
+    at_last = first_calls.make(first, send)
+    return last if at_last is None else kit.request(at_last, request)
 
 
 async def _send_async(
@@ -282,25 +274,19 @@ async def _send_async(
 
 
 async def _after_async(first: Calls, kit: Kit, request: Any, live: Callable[[Any], Any]) -> Any:
-    response = None
-    answer: Response | None = None
-    try:
-        while True:
-            wanted = first.send(answer)
-            if wanted is None:
-                await pause(_MOMENT)
-                answer = None
-                continue
-            response = await live(kit.request(wanted, request))
-            try:
-                await response.aread()
-            finally:
-                await response.aclose()
-            answer = kit.answer(response)
-    except StopIteration as end:
-        return response if end.value is None else kit.request(end.value, request)
-    finally:
-        first.close()
+    last: Any = None
+
+    async def send(wanted: Request) -> Response:
+        nonlocal last
+        last = await live(kit.request(wanted, request))
+        try:
+            await last.aread()
+        finally:
+            await last.aclose()
+        return kit.answer(last)
+
+    at_last = await first_calls.make_async(first, send)
+    return last if at_last is None else kit.request(at_last, request)
 
 
 def _patience(request: Any) -> float:

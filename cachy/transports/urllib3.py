@@ -22,9 +22,8 @@ from ..exchange import Body, Headers, Request, Response
 from ..notices import in_brief
 from ..providers.hosts import written
 from ..streaming import Incomplete
-from . import wire
+from . import first_calls, wire
 from .patching import replace, restore
-from .streams import sleep
 
 if TYPE_CHECKING:
     from ..providers import Claim
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from ..uploads import Calls
 
 _BLOCK = 64 * 1024
-_MOMENT = 0.005  # seconds until another look whether another thread has made the calls that come first
 
 
 def patch(module: ModuleType) -> None:
@@ -135,25 +133,19 @@ def _opening(original: Any, kit: _Kit) -> Any:
 def _after(first: Calls, live: Any, options: dict[str, Any]) -> tuple[Request | None, Response]:
     """Make the calls that come before one of the program's own; returns what to send now (None: they have ended it
     all) and the last answer."""
-    answer = Response(0)
-    given: Response | None = None
-    try:
-        while True:
-            wanted = first.send(given)
-            if wanted is None:
-                sleep(_MOMENT)
-                given = None
-                continue
-            url, body, headers = _parts(wanted)
-            with sessions.bypass():
-                response = live(
-                    wanted.method, url, body, headers, redirect=False, assert_same_host=False, **options
-                )
-            given = answer = Response(response.status, wire.headers_of(response.headers), response.data)
-    except StopIteration as end:
-        return end.value, answer
-    finally:
-        first.close()
+    last = Response(0)
+
+    def send(wanted: Request) -> Response:
+        nonlocal last
+        url, body, headers = _parts(wanted)
+        with sessions.bypass():
+            response = live(
+                wanted.method, url, body, headers, redirect=False, assert_same_host=False, **options
+            )
+        last = Response(response.status, wire.headers_of(response.headers), response.data)
+        return last
+
+    return first_calls.make(first, send), last
 
 
 def _parts(request: Request) -> tuple[str, Any, dict[str, str]]:
