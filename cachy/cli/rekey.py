@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from .. import echo, redact
 from ..exchange import Echo
 from ..ignore import Ignore
-from ..keys import Canonical, again, rules_for
+from ..keys import Canonical, again, from_object, rules_for
 from ..providers import Registry, by_name
 from ..providers.plain import PLAIN
 from ..recording import Recording
@@ -26,6 +26,8 @@ from .talk import agreed, emit, progress, say
 from .tend import compacted_store
 
 _ID = "‹id {}›"
+_KNOWN = frozenset(("method", "host", "path", "query", "headers", "body", "variant", "turn"))
+"""What `cachy.keys` makes a canonical request of, and `cachy.repeats`."""
 
 
 class _Plan(NamedTuple):
@@ -123,6 +125,10 @@ class _Work:
 
     def _today(self, recording: Recording) -> Canonical:
         form = recording.request
+        if (
+            form.keys() - _KNOWN
+        ):  # a part of an upload, whose key is made of the whole upload (see `cachy.uploads`)
+            return from_object(form)
         provider = by_name(recording.provider) or PLAIN
         rules = rules_for(provider, self._names, self._ignore)
         return again(form, rules, self._host(str(form["host"]), str(form["path"]))).redacted(self._names)

@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..notices import printable
@@ -64,9 +65,11 @@ def emit(facts: dict[str, Any]) -> None:
 
 def emit_list(facts: dict[str, Any], name: str, items: Iterable[dict[str, Any]]) -> int:
     """The same with a list of any length under `name`, written as it comes; how many items there were."""
+    rest = iter(items)
+    first = list(islice(rest, 1))  # before anything is printed, as it may raise
     print(json.dumps({"version": SCHEMA, **facts}, indent=2)[:-2] + f',\n  "{name}": [', end="")
     count = 0
-    for item in items:
+    for item in chain(first, rest):
         print(("," if count else "") + "\n    " + json.dumps(item), end="")
         count += 1
     print("\n  ]\n}" if count else "]\n}")

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cli.conftest import KEY, Run, ask
 from sdk.provider import Provider
@@ -160,6 +161,44 @@ def test_a_new_entry_of_ignore_needs_no_new_recording(project: Path, run: Run, p
     with cachy.using("replay", store="cachy.jsonl", summary=False, **settings):  # type: ignore[arg-type]
         assert asked("2030-01-01", "http://127.0.0.1:9") in answers
     assert json.loads(run("rekey", "--json")[1])["moved"] == 0
+
+
+def test_uploads_keep_their_keys(project: Path, run: Run, provider: Provider) -> None:
+    """They are made of more than one request; the same file still replays afterwards."""
+    command = "x-goog-upload-command"
+
+    def upload(url: str) -> bytes:
+        facts = {"file": {"mime_type": "text/plain", "size_bytes": 5}}
+        begin = {
+            command: "start",
+            "x-goog-upload-protocol": "resumable",
+            "x-goog-upload-header-content-length": "5",
+        }
+        session = httpx.post(f"{url}/gemini/upload/v1/files", json=facts, headers=begin).headers[
+            "x-goog-upload-url"
+        ]
+        send = {command: "upload, finalize", "x-goog-upload-offset": "0"}
+        return httpx.post(session, content=b"hello", headers=send).content
+
+    with cachy.using("auto", store="cachy.jsonl", hosts=["127.0.0.1:*"], summary=False):
+        live = upload(provider.url)
+    before = Path("cachy.jsonl").read_bytes()
+    assert b'"upload":{' in before
+    assert run("rekey", "--yes")[0] == 0
+    assert run("verify")[0] == 0
+    assert Path("cachy.jsonl").read_bytes() == before
+    provider.stop()
+    with cachy.using("replay", store="cachy.jsonl", hosts=["127.0.0.1:*"], summary=False):
+        assert upload(provider.url) == live
+
+
+def test_json_comes_whole_or_not_at_all(store: Path, run: Run) -> None:
+    """A file that is none of ours is told on stderr; nothing is begun on stdout."""
+    store.write_text("name,price\ntea,3\n", "utf-8")
+    for verb in ("verify", "ls", "stats"):
+        status, out, err = run(verb, "--json")
+        assert (status, out) == (2, "")
+        assert "is not a file of recordings" in err
 
 
 def test_rekey_masks_what_is_a_secret_today(store: Path, run: Run, keys: dict[str, str]) -> None:
