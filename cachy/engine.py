@@ -7,7 +7,6 @@ A transport asks `Engine.ask` and gets a `Replay`, a `Forward` with which it mak
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
 Watch = Callable[[str, str, str, str], None]
 """Called with the outcome, the key, the method and the URL without its secrets."""
-
-_utc = time.time  # copied: see streaming._clock
 
 
 @dataclass(slots=True)  # not frozen: that makes one at three times the cost, on the way of every hit

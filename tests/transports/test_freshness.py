@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 import cachy
-from cachy import engine as engines
-from cachy import notices, tally
+from cachy import notices, recorded, tally
 
 DAY = 86400.0
 
@@ -24,10 +23,10 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def days_pass(monkeypatch: pytest.MonkeyPatch) -> Any:
-    real = engines._utc
+    real = recorded._utc
 
     def go(days: float) -> None:
-        monkeypatch.setattr(engines, "_utc", lambda: real() + days * DAY)
+        monkeypatch.setattr(recorded, "_utc", lambda: real() + days * DAY)
 
     return go
 
