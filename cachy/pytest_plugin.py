@@ -78,7 +78,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    _bootstrap.when_active[:] = [when for when in _bootstrap.when_active if not isinstance(when, _Later)]
+    # A pytest may run within another one.
+    _bootstrap.when_active[:] = [
+        when for when in _bootstrap.when_active if getattr(when, "config", None) is not config
+    ]
     for name, before in config.stash.get(_BEFORE, {}).items():
         if before is None:
             os.environ.pop(name, None)
@@ -160,10 +163,10 @@ class _Later:
     """Called when a session is opened."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+        self.config = config
 
     def __call__(self) -> None:
-        reporter(self._config, late=True)
+        reporter(self.config, late=True)
 
 
 def _apply(config: pytest.Config, options: Any) -> None:

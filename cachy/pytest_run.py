@@ -94,11 +94,14 @@ class Reporter:
         found: list[Facts] = []
         try:
             for path in tally.run_files(self.folder):
+                seen = self._read.get(path, 0)
+                if os.path.getsize(path) == seen:
+                    continue
                 with open(path, "rb") as file:
-                    file.seek(self._read.get(path, 0))
+                    file.seek(seen)
                     data = file.read()
                 whole = data[: data.rfind(b"\n") + 1]  # a child may be writing
-                self._read[path] = self._read.get(path, 0) + len(whole)
+                self._read[path] = seen + len(whole)
                 found += tally.read_lines(whole.splitlines())
         except OSError:
             pass  # somebody cleaned up the temporary folder
@@ -250,15 +253,19 @@ def _inside(path: str, folder: str) -> bool:
 
 
 def _explanations(news: list[Facts]) -> list[str]:
-    """The texts of the misses among these verdicts, as far as they were noted."""
-    missed = [facts for facts in news if facts["outcome"] == "missed" and "key" in facts]
+    """The texts of the misses among these verdicts."""
+    missed = [facts for facts in news if facts["outcome"] == "missed"]
     if not missed:
         return []
     from cachy.explain import misses
 
     texts: dict[str, str] = {}
-    for store in dict.fromkeys(facts["store"] for facts in missed):
-        keys = {facts["key"] for facts in missed}
+    for facts in missed:
+        if "key" not in facts:  # a connection past all adapters, a WebSocket
+            what = f"a call to {facts.get('url', 'a provider')} was refused"
+            texts.setdefault(what, what + (f" ({facts['reason']})" if "reason" in facts else ""))
+    keys = {facts["key"] for facts in missed if "key" in facts}
+    for store in dict.fromkeys(facts["store"] for facts in missed if "key" in facts):
         for noted in misses.last(store, 200):
             if noted.get("key") in keys and noted["key"] not in texts:
                 texts[noted["key"]] = str(noted.get("message", ""))

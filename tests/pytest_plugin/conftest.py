@@ -20,7 +20,7 @@ class Project:
         self._pytester = pytester
         self.provider = provider
         self.path: Path = pytester.path
-        self.write(ask=ASK)
+        self.write(ask=ASK, genai_prices="raise ImportError('slow to load')")
         self.configure()
 
     def configure(self, *lines: str) -> None:

@@ -49,6 +49,7 @@ def test_one_line_tells_what_became_of_the_calls(project: Project) -> None:
 def test_money_is_estimated_where_prices_are_known(project: Project) -> None:
     """By genai-prices, where it is installed; else the tokens are told."""
     pytest.importorskip("genai_prices")
+    (project.path / "genai_prices.py").unlink()
     project.write(test_a=TWO)
     project.test("--cachy", "auto")
     # 1,000 tokens read and 500 written, three times: $0.25 and $2 a million.
@@ -66,6 +67,21 @@ def test_nothing_is_said_where_nothing_happened(project: Project) -> None:
         assert told(result) == []
         assert result.stderr.str() == ""
     assert not project.store.exists()
+
+
+def test_an_idle_plugin_loads_nothing(project: Project) -> None:
+    """Of cachy, nothing but itself and the door; and it leaves the environment as it is."""
+    project.write(
+        test_a="""
+        import os, sys
+
+        def test_a():
+            ours = {name for name in sys.modules if name.partition(".")[0] == "cachy"}
+            assert ours == {"cachy", "cachy._bootstrap", "cachy.pytest_plugin"}
+            assert not [name for name in os.environ if name.startswith("CACHY")]
+        """
+    )
+    project.test().assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize("door", ["environment", "table", "enable", "using"])
@@ -279,6 +295,21 @@ def test_what_escapes_can_be_made_to_fail_a_run(project: Project, monkeypatch: p
     result = project.test("--cachy", "auto", "--cachy-fail-on", "miss,escaped")
     assert result.ret == 1
     assert "1 call escaped, in test_a.py::test_a" in told(result)[-1]
+    # In replay mode it is refused, and a test that swallows that says so when it fails.
+    project.write(
+        test_a="""
+        import socket, httpx
+
+        def test_a():
+            try:
+                socket.create_connection(("nowhere.invalid", 443))
+            except BaseException:
+                pass
+            assert 0
+        """
+    )
+    text = project.test("--cachy", "replay").stdout.str()
+    assert "a call to https://nowhere.invalid was refused (socket at test_a.py:5)" in text
 
 
 def test_sequences_begin_anew_with_each_test(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
