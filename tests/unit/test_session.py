@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 import cachy
-from cachy import hooks, session, tally
+from cachy import hooks, repeats, session, tally
 
 URL = "https://api.openai.com/v1/x"
 
@@ -314,3 +314,81 @@ def test_stats_count_what_became_of_the_calls() -> None:
     found = cachy.stats()
     assert isinstance(found, cachy.Stats)
     assert (found.hits, found.recorded, found.missed, found.bypassed, found.handled) == (1, 1, 1, 0, 3)
+
+
+# Blocks for the whole process: pytest tests and cells of notebooks
+
+
+def in_thread() -> str | None:
+    """The mode in a thread that is started now."""
+    found: list[str | None] = []
+    thread = threading.Thread(target=lambda: found.append(mode()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_a_block_everywhere_reaches_threads_and_ends_everywhere() -> None:
+    """What it took the place of is back after it; a block in the code itself counts more."""
+    cachy.enable("record")
+    with session.using({"mode": "replay"}, everywhere=True):
+        assert (mode(), in_thread()) == ("replay", "replay")
+        with session.bypass(everywhere=True):
+            assert (mode(), in_thread()) == (None, None)
+        with cachy.using("verify"):
+            assert (mode(), in_thread()) == ("verify", "replay")
+        cachy.enable("auto")  # by the test; it ends with it
+    assert (mode(), in_thread()) == ("record", "record")
+
+
+def test_a_block_everywhere_does_not_make_the_decision_of_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is the first to ask, what CACHY=1 wants still holds after it."""
+    monkeypatch.setattr(session, "_decided", False)
+    monkeypatch.setattr("cachy._bootstrap.door", "environment")
+    monkeypatch.setenv("CACHY", "auto")
+    with session.bypass(everywhere=True):
+        assert mode() is None
+        assert session.start()  # a client that is imported in here is patched for what comes after
+    assert mode() == "auto"
+
+
+def test_a_variant_everywhere_and_one_of_the_code() -> None:
+    """The nearer one counts."""
+    cachy.enable()
+    assert ask() == 1
+    with repeats.variant_everywhere("a"):
+        assert [ask(), ask()] == [2, 2]
+        with cachy.variant("b"):
+            assert ask() == 3
+    assert ask() == 1
+
+
+def test_who_waits_for_a_session_is_called_when_one_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time, and not when none is wanted."""
+    called: list[str] = []
+    monkeypatch.setattr("cachy._bootstrap.when_active", [lambda: called.append("now")])
+    cachy.enable("off")
+    assert called == []
+    cachy.enable()
+    with cachy.using("replay"):
+        pass
+    assert called == ["now", "now"]
+
+
+def test_what_was_told_is_not_told_again() -> None:
+    """Who has summed up a run starts the counts anew for the line at exit."""
+    cachy.enable()
+    ask()
+    tally.told()
+    assert cachy.stats().handled == 0
+    ask()
+    assert cachy.stats().hits == 1
+
+
+def test_turns_start_over_with_a_new_run() -> None:
+    """As each pytest test does."""
+    turns = repeats.Turns()
+    assert [turns.take("a"), turns.take("a"), turns.take("b")] == [1, 2, 1]
+    turns.give_back("a", 2)
+    turns.start_over()
+    assert [turns.take("a"), turns.take("a")] == [1, 2]
