@@ -250,8 +250,9 @@ class SqliteStore:
 
     def _open(self, create: bool) -> bool:
         """Whether there is a database now; an empty file is none yet."""
-        connection = self._connect(create)
-        self._connection = connection
+        connection = self._connection = self._connect(create)
+        # What is committed survives the death of the process; after a power cut the last moments may be missing.
+        connection.execute("PRAGMA synchronous = NORMAL")
         if _one(connection, "PRAGMA application_id") == _ID:
             version = _one(connection, "PRAGMA user_version")
             if version > _VERSION:
@@ -282,13 +283,10 @@ class SqliteStore:
             "rwc" if create else "rw" if writable or os.path.exists(self._path + "-wal") else "ro&immutable=1"
         )
         path = quote(self._path.replace(os.sep, "/"))
-        connection = sqlite3.connect(
+        return sqlite3.connect(
             f"file:{'/' if os.name == 'nt' else ''}{path}?mode={how}",
             uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False,
         )  # fmt: skip
-        # What is committed survives the death of the process; after a power cut the last moments may be missing.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return connection
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
