@@ -30,6 +30,7 @@ from .link import Link, Remote
 from .shared_leases import SharedLeases
 
 _AGAIN = 5.0  # seconds after which a recording is asked for again
+_PROVIDERS = ""  # stands for a key that no recording has
 _REMEMBERED = 10_000  # recordings that were asked for
 _UNSENT = 64 * 1024 * 1024  # bytes of recordings that may wait to be sent
 _SEARCHED = 100  # recordings of the shared store that explain a miss
@@ -114,16 +115,15 @@ class LayeredStore:
         """Names of the providers of the recordings here and there. Asks there once. Raises StoreError."""
         if self._their_providers is None:
             self._their_providers = frozenset()
-            flight = Flight()
+            flight = self._fetches[_PROVIDERS] = Flight()
 
             def ask(remote: Remote) -> None:
-                try:
-                    self._their_providers = remote.providers
-                finally:
-                    flight.land()
+                self._their_providers = remote.providers
+                self._fetches.pop(_PROVIDERS, None)
+                flight.land()
 
             if self._link.ask(ask):
-                flight.wait(self._link.timeout)
+                flight.wait(self._link.timeout)  # it lands when the link fails, too
         return self.local.providers | self._their_providers
 
     @property

@@ -235,6 +235,14 @@ def test_providers_of_both(machine: Any, shared: Shared) -> None:
     assert shared.asked.count("providers") == 1
 
 
+def test_providers_of_a_store_that_fails(machine: Any, shared: Shared) -> None:
+    """Nobody waits for what will not come."""
+    shared.problem = StoreError("gone")
+    store = machine(timeout=3600.0)
+    store.put(B, line_of(B))
+    assert store.providers == {"openai"}
+
+
 def test_a_miss_is_explained_by_what_is_there(machine: Any, shared: Shared) -> None:
     """Behind the local recordings come the newest shared ones."""
     shared.put(A, line_of(A))
