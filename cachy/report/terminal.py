@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..tally import Stats
 
+_BUCKETS = ("s3", "gs", "az")  # what follows names a bucket, never a user
+
 
 def exit_line(stats: Stats, store: str, mode_note: str = "", processes: int = 1, money: str = "") -> str:
     """One line, without its newline: `cachy  42 replayed · 3 recorded · saved 61 s · cachy.jsonl`.
@@ -70,8 +72,10 @@ def place(store: str) -> str:
     """A store as people know it: relative to the working directory or to `~`; a URL without its password."""
     if "://" in store:
         scheme, _, rest = store.partition("://")
-        authority, slash, path = rest.partition("/")
-        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+        if scheme.lower() not in _BUCKETS:
+            # The last one: a password may hold an @, a slash or a question mark that nobody has escaped.
+            rest = rest.rpartition("@")[2]
+        return f"{scheme}://{rest.partition('?')[0]}"
     try:
         here = os.getcwd()
     except OSError:  # the working directory was deleted
