@@ -180,7 +180,9 @@ def test_a_remote_store_is_named_without_its_secrets() -> None:
     assert terminal.place("s3://bucket/calls@2") == "s3://bucket/calls@2"
 
 
-@pytest.mark.parametrize("password", ["pa55/word", "pa55/w@rd", "pa55/w?rd", "p@55/word", "pa55?/word", "//", "a/b/c"])
+@pytest.mark.parametrize(
+    "password", ["pa55/word", "pa55/w@rd", "pa55/w?rd", "p@55/word", "pa55?/word", "//", "a/b/c"]
+)
 def test_a_password_that_is_not_escaped_is_not_shown_either(password: str) -> None:
     """redis-py does not understand such a URL, and the message that says so is read by many."""
     for user in ("", "team", ":"):

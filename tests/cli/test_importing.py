@@ -88,7 +88,7 @@ def ask(url: str, question: str = "Hi", client: Any = httpx) -> bytes:
 
 
 def replayed(url: str, store: str = "calls.jsonl", **how: Any) -> bytes:
-    with cachy.using("replay", store=store, hosts=["127.0.0.1:*"]):
+    with cachy.using("replay", store=store, hosts=["127.0.0.1:*"], summary=False):
         return ask(url, **how)
 
 
@@ -124,7 +124,7 @@ def test_different_answers_to_one_request_are_a_sequence(url: str, capsys: Any) 
     Path("cassettes/d.yaml").write_bytes(Path("cassettes/b.yaml").read_bytes())
     assert main(["import", "cassettes", "--store", "calls.jsonl"]) == 0
     assert capsys.readouterr().out == "3 imported into calls.jsonl\n1 skipped: there already\n"
-    with cachy.using("replay", store="calls.jsonl", hosts=["127.0.0.1:*"], repeats="sequence"):
+    with cachy.using("replay", store="calls.jsonl", hosts=["127.0.0.1:*"], repeats="sequence", summary=False):
         assert [ask(url + "json") for _ in range(3)] == live
     assert replayed(url + "json") == live[0]
     before = Path("calls.jsonl").read_bytes()
@@ -166,7 +166,7 @@ def test_bodies_in_every_form(body: dict[str, Any]) -> None:
     asked = {"parsed_body": {"model": "gpt-5-mini"}, "body": None} if "parsed_body" in body else {}
     cassette(item(asked, body))
     assert main(["import", "c.yaml", "--store", "calls.jsonl"]) == 0
-    with cachy.using("replay", store="calls.jsonl"):
+    with cachy.using("replay", store="calls.jsonl", summary=False):
         answer = httpx.post("https://api.openai.com/v1/chat/completions", json={"model": "gpt-5-mini"})
     assert answer.json() == CHAT
     assert "content-encoding" not in answer.headers
@@ -238,14 +238,14 @@ def test_a_har_file(capsys: Any) -> None:
     assert facts["at"] == "2025-01-02T01:04:05Z"
     assert facts["response"]["ms"] == 812
     assert KEY.encode() not in line
-    with cachy.using("replay", store="calls.jsonl"):
+    with cachy.using("replay", store="calls.jsonl", summary=False):
         answer = httpx.post("https://api.openai.com/v1/chat/completions", json={"model": "gpt-5-mini"})
     assert answer.json() == CHAT
 
 
 def test_what_is_exported_is_replayed_by_vcrpy(url: str, capsys: Any) -> None:
     """Real vcrpy plays the cassette and calls nobody."""
-    with cachy.using("auto", store="calls.jsonl", hosts=["127.0.0.1:*"]):
+    with cachy.using("auto", store="calls.jsonl", hosts=["127.0.0.1:*"], summary=False):
         live = {path: ask(url + path) for path in ("json-gzip", "sse", "bytes")}
     assert main(["export", "--format", "vcr", "--store", "calls.jsonl", "-o", "out.yaml"]) == 0
     assert capsys.readouterr().err == "3 exported to out.yaml\n"
