@@ -72,8 +72,7 @@ def find(store: Store, prefix: str) -> Entry:
     wanted = prefix.lower()
     if not wanted or set(wanted) - set("0123456789abcdef"):
         raise Problem(f"{prefix!r} is not the beginning of a key (`cachy ls` shows them)")
-    line = store.get(wanted) if len(wanted) in (8, 32) else None
-    if line is not None and len(wanted) == 32:
+    if len(wanted) == 32 and (line := store.get(wanted)) is not None:
         return Entry(wanted, line)
     alike = (Entry(key, line) for key, line in progress(reversed(store), len(store), "Looking for the key"))
     found = list(islice((entry for entry in alike if entry.key.startswith(wanted)), _LISTED + 1))
