@@ -36,7 +36,7 @@ _EXAMPLES = """\
   cachy completion fish > ~/.config/fish/completions/cachy.fish"""
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _TAKE_KEYS = ("show", "rm", "diff")
-_MOST = 50  # keys that are offered, the newest
+_MOST = 50  # keys that are offered
 
 
 def main(argv: list[str]) -> int:
@@ -58,7 +58,7 @@ def candidates(words: list[str], verbs: list[str]) -> list[str]:
         elif begun.startswith("-"):
             found = _options(before[0])
         elif before[0] in _TAKE_KEYS:
-            found = [*_keys(before), *(["@last"] if before[0] == "diff" else [])]
+            found = [*_keys(before, begun), *(["@last"] if before[0] == "diff" else [])]
         else:
             found = []
     except Exception:  # noqa: BLE001 - nothing may disturb somebody who types
@@ -77,11 +77,11 @@ def _options(verb: str) -> list[str]:
     return sorted(set(_OPTION.findall(shown.getvalue())))
 
 
-def _keys(before: list[str]) -> list[str]:
+def _keys(before: list[str], begun: str) -> list[str]:
     from . import shelf
 
     parser = shelf.parser(before[0], "")
     options, _ = parser.parse_known_args([word for word in before[1:] if word != "--json"])
     store = shelf.opened(options)
     digits = shelf.digits(store)
-    return [key[:digits] for key, _ in islice(reversed(store), _MOST)]
+    return [key[:digits] for key in islice((key for key in store.all_keys() if key.startswith(begun)), _MOST)]

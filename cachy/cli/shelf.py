@@ -74,8 +74,10 @@ def find(store: Store, prefix: str) -> Entry:
         raise Problem(f"{prefix!r} is not the beginning of a key (`cachy ls` shows them)")
     if len(wanted) == 32 and (line := store.get(wanted)) is not None:
         return Entry(wanted, line)
-    alike = (Entry(key, line) for key, line in progress(reversed(store), len(store), "Looking for the key"))
-    found = list(islice((entry for entry in alike if entry.key.startswith(wanted)), _LISTED + 1))
+    keys = progress(store.all_keys(), len(store), "Looking for the key")
+    alike = islice((key for key in keys if key.startswith(wanted)), _LISTED + 1)
+    lines = ((key, store.get(key)) for key in list(alike))
+    found = [Entry(key, line) for key, line in lines if line is not None]
     if len(found) == 1:
         return found[0]
     if not found:

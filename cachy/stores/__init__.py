@@ -41,6 +41,9 @@ class Store(Protocol):
     def __reversed__(self) -> Iterator[tuple[str, bytes]]:
         """Every live (key, line), newest first; no more is read than is asked for."""
 
+    def all_keys(self) -> Iterator[str]:
+        """Every live key, in no order. No line is read for it. (Not `keys`: `dict(store)` would take it for a mapping.)"""
+
     def __len__(self) -> int:
         """How many keys there are."""
 
@@ -87,6 +90,10 @@ class Unusable:
         raise self._problem
 
     def __reversed__(self) -> Iterator[tuple[str, bytes]]:
+        """Raises StoreError."""
+        raise self._problem
+
+    def all_keys(self) -> Iterator[str]:
         """Raises StoreError."""
         raise self._problem
 

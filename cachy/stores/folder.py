@@ -113,6 +113,10 @@ class FolderStore:
             if line is not None and key not in self._broken:
                 yield key, line
 
+    def all_keys(self) -> Iterator[str]:
+        """Every key that has a file. Raises StoreError."""
+        return (key for key, _ in self._entries())
+
     def __len__(self) -> int:
         """How many files there are. Raises StoreError."""
         return sum(1 for _ in self._entries())

@@ -75,6 +75,10 @@ class JsonlStore(IndexedFile):
         """Every live (key, line), newest first. Raises StoreError."""
         return self._walk(newest_first=True)
 
+    def all_keys(self) -> Iterator[str]:
+        """Every live key, newest first. Raises StoreError."""
+        return (key.decode() for key, _ in self._places(newest_first=True))
+
     def _walk(self, newest_first: bool) -> Iterator[tuple[str, bytes]]:
         for start, stop, run in runs(self._places(newest_first)):
             with LOCK:

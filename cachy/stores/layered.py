@@ -101,6 +101,10 @@ class LayeredStore:
             with suppress(StoreError):
                 yield from islice(reversed(remote), _SEARCHED)
 
+    def all_keys(self) -> Iterator[str]:
+        """The keys that are here. Raises StoreError."""
+        return self.local.all_keys()
+
     def __len__(self) -> int:
         """How many keys are here. Raises StoreError."""
         return len(self.local)

@@ -109,6 +109,10 @@ class ObjectStore:
             if line is not None:
                 yield key, line
 
+    def all_keys(self) -> Iterator[str]:
+        """Every key. Raises StoreError."""
+        return self._keys()
+
     def __len__(self) -> int:
         """How many objects there are. All of them are listed. Raises StoreError."""
         return sum(1 for _ in self._keys())

@@ -96,16 +96,24 @@ class RedisStore:
         """Every (key, line), newest first. Raises StoreError."""
         return self._walk("zrevrange")
 
+    def all_keys(self) -> Iterator[str]:
+        """Every key, newest first, those that the server has evicted among them. Raises StoreError."""
+        return (key.decode() for keys in self._batches("zrevrange") for key in keys)
+
     def _walk(self, command: str) -> Iterator[tuple[str, bytes]]:
+        for keys in self._batches(command):
+            lines = self._ask("mget", [self._line + key.decode() for key in keys])
+            for key, line in zip(keys, lines, strict=True):
+                if line is not None:  # the server has evicted it
+                    yield key.decode(), line
+
+    def _batches(self, command: str) -> Iterator[list[bytes]]:
         # By rank: what others write or delete meanwhile may be seen twice or not at all, what stays is seen.
         seen: set[bytes] = set()
         start = 0
         while keys := self._ask(command, self._index, start, start + _BATCH - 1):
-            new = [key for key in keys if key not in seen]
-            lines = self._ask("mget", [self._line + key.decode() for key in new]) if new else []
-            for key, line in zip(new, lines, strict=True):
-                if line is not None:  # the server has evicted it
-                    yield key.decode(), line
+            if new := [key for key in keys if key not in seen]:
+                yield new
             seen = set(keys)
             start += len(keys)
 

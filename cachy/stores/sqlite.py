@@ -118,19 +118,24 @@ class SqliteStore:
         """Every (key, line), newest first. Raises StoreError."""
         return self._walk("id < ? ORDER BY id DESC", 2**63 - 1)
 
+    def all_keys(self) -> Iterator[str]:
+        """Every key, newest first. Raises StoreError."""
+        return (key for _, key in self._rows("id < ? ORDER BY id DESC", 2**63 - 1))
+
     def _walk(self, where: str, last: int) -> Iterator[tuple[str, bytes]]:
-        # Only keys in batches, and no statement left open between them: that would keep the log from being written back.
         newest = self._with(lambda connection: _one(connection, "SELECT max(id) FROM recordings"), None) or 0
-        while True:
-            sql = f"SELECT id, key FROM recordings WHERE {where} LIMIT {_BATCH}"
-            rows: list[Any] = self._with(lambda connection: connection.execute(sql, (last,)).fetchall(), [])  # noqa: B023
-            for number, key in rows:
-                last = number
-                line = self.get(key) if number <= newest else None
-                if line is not None:
-                    yield key, line
-            if not rows:
-                return
+        for number, key in self._rows(where, last):
+            line = self.get(key) if number <= newest else None
+            if line is not None:
+                yield key, line
+
+    def _rows(self, where: str, last: int) -> Iterator[tuple[int, str]]:
+        # Only keys in batches, and no statement left open between them: that would keep the log from being written back.
+        sql = f"SELECT id, key FROM recordings WHERE {where} LIMIT {_BATCH}"
+        rows: list[tuple[int, str]]
+        while rows := self._with(lambda connection: connection.execute(sql, (last,)).fetchall(), []):  # noqa: B023
+            yield from rows
+            last = rows[-1][0]
 
     def __len__(self) -> int:
         """How many keys there are. Raises StoreError."""

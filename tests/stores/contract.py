@@ -131,6 +131,16 @@ class StoreContract:
             assert opened.get(A) == line_of(A, "again")
             assert len(opened) == 2
 
+    def test_keys_are_told_without_their_lines(self, store: Any, reopen: Callable[[], Any]) -> None:
+        """Those that are there, each once, whatever was replaced or deleted; many of them, too."""
+        many = [f"{number:032x}" for number in range(1, 1200)]
+        for key in many:
+            store.put(key, line_of(key))
+        store.put(many[0], line_of(many[0], "again"))
+        store.delete(many[1])
+        for opened in (store, reopen()):
+            assert sorted(opened.all_keys()) == [many[0], *many[2:]]
+
     def test_iteration_goes_from_the_oldest_to_the_newest(self, store: Any) -> None:
         """A key that was recorded again takes the place of its newest line."""
         for key in (C, A, B):
