@@ -8,6 +8,7 @@ import sys
 
 from .. import settings
 from .. import trust as trusted
+from ..stores import SQLITE, is_folder
 from .parsing import Parser
 from .setup import failed
 from .talk import agreed, say
@@ -77,10 +78,16 @@ def main(argv: list[str]) -> int:
         project = settings.find_project(here) or here
         attributes, store = os.path.join(project, ".gitattributes"), _store_in(project)
         say(_add_table(os.path.join(project, "pyproject.toml")))
-        say(_add_attribute(attributes, f"{store} merge=union eol=lf"))
+        in_lines = not store.endswith("/") and not store.lower().endswith(SQLITE)
+        if in_lines:
+            say(_add_attribute(attributes, f"{store} merge=union eol=lf"))
+        elif store.endswith("/"):
+            say(f"{store}: two branches that record merge as they are; each recording is a file")
+        else:
+            say(f"{store} is a database, which git cannot merge: add {store}* to .gitignore")
         where = trusted.trust(project)
         say(f"{project} is trusted (kept in {where})")
-        if options.git_diff or _wants_diff(project):
+        if in_lines and (options.git_diff or _wants_diff(project)):
             say(_show_diffs(project, attributes, store))
     except (OSError, ValueError) as problem:
         return failed(problem)
@@ -159,7 +166,7 @@ def _store_in(project: str) -> str:
     store = settings.load(cwd=project, environ={}).store
     if "://" in store or not trusted.inside(store, project):
         return "cachy.jsonl"
-    name = os.path.relpath(store, project).replace(os.sep, "/")
+    name = os.path.relpath(store, project).replace(os.sep, "/") + ("/" if is_folder(store) else "")
     return f'"{name}"' if " " in name else name
 
 

@@ -82,6 +82,23 @@ def test_init_adds_at_the_end_and_changes_nothing_else(folder: Path, old: bytes)
     assert (folder / ".gitattributes").read_bytes() == attributes
 
 
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ("calls/", "calls/: two branches that record merge as they are"),
+        ("c.db", "c.db is a database, which git cannot merge"),
+    ],
+)
+def test_init_with_a_store_that_is_no_file_of_lines(
+    folder: Path, store: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`merge=union` would mix the bodies of a folder store, and can do nothing for a database."""
+    (folder / "pyproject.toml").write_text(f"[tool.cachy]\nstore = '{store}'\n")
+    assert main(["init"]) == 0
+    assert said in capsys.readouterr().err
+    assert not (folder / ".gitattributes").exists()
+
+
 def test_init_below_a_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The project of the folder is set up, not the folder; a repository without pyproject.toml is one."""
     (folder / ".git").mkdir()
