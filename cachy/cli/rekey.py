@@ -69,7 +69,10 @@ def main(argv: list[str]) -> int:
             say(f"{plan.damaged} damaged left alone; `cachy verify` names them")
         write = write and agreed(f"rewrite them in {terminal.place(store.url)}?", options.yes)
     if write:
-        work.do(sum(plan[:3]))
+        front = shelf.in_front(options)
+        work.do(front)
+        if front is not None:
+            front.close()
         compacted_store(store)
     return 0
 
@@ -88,7 +91,7 @@ class _Work:
         """What there is to do. The store is only read."""
         moved = merged = masked = 0
         taken: set[bytes] = set()
-        for old, new in progress(self._changed(), len(self._store), "Looking"):
+        for old, new in self._changed("Looking"):
             if old.key == new.key:
                 masked += 1
                 continue
@@ -98,19 +101,23 @@ class _Work:
             taken.add(key)
         return _Plan(moved, merged, masked, self.damaged)
 
-    def do(self, count: int) -> None:
-        """Write them. A crash leaves each recording under its old key, its new one, or both."""
-        for old, new in progress(self._changed(), count, "Writing"):
+    def do(self, front: Store | None) -> None:
+        """Write them; `front` forgets what it keeps of them. A crash leaves each recording under its old key, its new
+        one, or both."""
+        for old, new in self._changed("Writing"):
             there = self._store.get(new.key) if new.key != old.key else None
             if there is None or Recording.from_line(there).at < new.at:
                 self._store.put(new.key, new.to_line())
             if new.key != old.key:
                 self._store.delete(old.key)
+            if front is not None:
+                front.delete(old.key)
 
-    def _changed(self) -> Iterator[tuple[Recording, Recording]]:
+    def _changed(self, what: str) -> Iterator[tuple[Recording, Recording]]:
         """(as it is, as it would be recorded today) of each recording for which these differ."""
         self.damaged = 0
-        for entry in shelf.entries(self._store, newest_first=False):
+        entries = shelf.entries(self._store, newest_first=False)
+        for entry in progress(entries, len(self._store), what):
             if entry.is_legacy:
                 continue  # it has no request; it is found by pycachy's own keys
             try:

@@ -50,6 +50,17 @@ def close() -> None:
         _in_use.pop().close()
 
 
+def in_front(options: argparse.Namespace) -> Store | None:
+    """What this machine keeps of the shared store that is meant, and replays; None when there is no such thing."""
+    url = loaded(options.store).store
+    if "://" not in url:
+        return None
+    from ..stores.layered import local_path
+
+    path = local_path(url)
+    return open_store(path) if path and os.path.exists(path) else None
+
+
 def loaded(store: str | None = None) -> settings.Settings:
     """The settings that hold here, whether cachy is switched on or not."""
     environ = {name: value for name, value in os.environ.items() if name != "CACHY"}

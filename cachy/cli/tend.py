@@ -112,8 +112,13 @@ def _delete(store: Store, found: Sequence[Entry], options: argparse.Namespace) -
             return 0
     deleted = 0
     if not options.dry_run:
+        front = shelf.in_front(options)
         for entry in progress(found, count, "Deleting"):
             deleted += store.delete(entry.key)
+            if front is not None:
+                front.delete(entry.key)
+        if front is not None:
+            front.close()
         if deleted:
             compacted_store(store)
     if options.json:

@@ -261,11 +261,23 @@ def open_layered(url: str, limits: Limits, timeout: float, read_only: bool) -> L
     from .remote import check_scheme, open_remote
 
     check_scheme(url)
-    folder = user_folder("cache")
-    if folder is None:
+    path = local_path(url)
+    if path is None:
         raise StoreError(f"{place(url)} needs a home folder, for what is kept locally")
-    name = blake2b(place(url).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    local = open_store(os.path.join(folder, "shared", f"{name}.db"), limits)
+    local = open_store(path, limits)
     return LayeredStore(
         local, Link(place(url), lambda: open_remote(url, timeout), timeout, local.url), read_only
     )
+
+
+def local_path(url: str) -> str | None:
+    """Where this machine keeps what it has fetched from the shared store at `url`; None without a home folder.
+
+    Whoever logs in, with whatever password, it is the same; another `?prefix=` or `?endpoint=` is another store.
+    """
+    folder = user_folder("cache")
+    if folder is None:
+        return None
+    name = "?".join(filter(None, (place(url), url.partition("?")[2])))
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return os.path.join(folder, "shared", f"{digest}.db")

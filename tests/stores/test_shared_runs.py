@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from stores.servers import redis_server, s3_server
 from stores.test_remote import KEYS_OF_S3
 
 import cachy
+from cachy.stores.layered import local_path
 
 pytestmark = pytest.mark.slow
 
@@ -147,6 +149,41 @@ def test_what_one_machine_records_another_replays(machine: Any, provider: Provid
     assert provider.calls == 2
     third, _ = one.run(code, provider.url, "a", "b")
     assert third == first
+
+
+CLI = "import sys; from cachy.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_what_is_deleted_is_asked_for_again(machine: Any, provider: Provider) -> None:
+    """`rm` and `rekey` reach what this machine keeps of a shared store, too: else it would go on replaying it."""
+    one = machine("one")
+    one.run(SYNC, provider.url, "a", "b")
+    _, err = one.run(CLI, "prune", "--text", "b", "--yes")
+    assert "1 deleted" in err
+    _, err = one.run(SYNC, provider.url, "a", "b")
+    assert "1 replayed · 1 recorded" in err
+    assert provider.calls == 3
+    _, err = one.run(CLI, "rekey", "--yes", CACHY_IGNORE="q")
+    assert "2 of 2 recordings get another key" in err
+    _, err = one.run(SYNC, provider.url, "a", CACHY_MODE="replay", CACHY_IGNORE="q")
+    assert "1 replayed" in err
+    (kept,) = (one.folder / "cachy" / "shared").glob("*.db")
+    with sqlite3.connect(kept) as database:
+        assert database.execute("SELECT count(*) FROM recordings").fetchone() == (1,)
+    database.close()
+
+
+def test_teams_share_a_server_and_no_recording(tmp_path: Path, provider: Provider) -> None:
+    """Another `?prefix=` is another store on this machine, too; another password is not."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with redis_server(folder) as (port, _):  # type: ignore[attr-defined]
+        for prefix, told in (("a", "1 recorded"), ("b", "1 recorded"), ("a", "1 replayed")):
+            store = f"redis://127.0.0.1:{port}/0?prefix={prefix}"
+            assert told in Machine(tmp_path / "one", store).run(SYNC, provider.url, "q")[1]
+    assert provider.calls == 2
+    assert local_path("redis://:old@host/0?prefix=a") == local_path("redis://:new@host/0?prefix=a")
+    assert local_path("redis://host/0?prefix=a") != local_path("redis://host/0?prefix=b")
 
 
 def test_a_fleet_pays_once(machine: Any, provider: Provider) -> None:
