@@ -11,9 +11,10 @@ from typing import Any
 from ..report import terminal
 from ..report.entry import MARKER, Entry, ignored
 from ..report.messages import Message, size
-from ..stores import Store, open_store
+from ..stores import Store
 from . import shelf
-from .parsing import Parser
+from .moving import existing
+from .parsing import Parser, number
 from .talk import Problem, Span, ago, cut, emit, emit_list, line, say, width
 
 _ARROWS = {"call": "→ ", "result": "← ", "thinking": "", "note": "", "text": ""}
@@ -29,7 +30,7 @@ def ls(argv: list[str]) -> int:
         "  cachy ls --provider openai --model 'gpt-5*'\n  cachy ls --older 90d\n  cachy ls --status 4xx --json",
     )
     shelf.add_filters(parser)
-    parser.add_argument("--limit", type=int, metavar="N", help="no more than N")
+    parser.add_argument("--limit", type=number, metavar="N", help="no more than N")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options = parser.parse_args(argv)
     store = shelf.opened(options)
@@ -168,7 +169,7 @@ def textconv(argv: list[str]) -> int:
         " `cachy init --git-diff`.",
     )
     parser.add_argument("file", metavar="FILE")
-    store = open_store(parser.parse_args(argv).file)
+    store = existing(parser.parse_args(argv).file)
     for entry in shelf.entries(store, newest_first=False):
         try:
             entry.check()

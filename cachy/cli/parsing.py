@@ -10,6 +10,13 @@ from typing import NoReturn
 _WIDTH = 78  # characters of a description
 
 
+def number(text: str) -> int:
+    """The type of an option that counts. Raises ArgumentTypeError."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a number such as 10, not {text!r}")
+    return int(text)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose error names the option that was probably meant."""
 
@@ -25,7 +32,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """As argparse has it (status 2), with a guess."""
         for word in message.split():
-            if word.startswith("--") and word not in self._option_string_actions:
-                for meant in get_close_matches(word.partition("=")[0], self._option_string_actions, 1):
+            option = word.partition("=")[0].rstrip(":")  # "argument --limit: ..." names one that is right
+            if option.startswith("--") and option not in self._option_string_actions:
+                for meant in get_close_matches(option, self._option_string_actions, 1):
                     message += f"; did you mean {meant}?"
         super().error(message)

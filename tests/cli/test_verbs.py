@@ -42,6 +42,14 @@ def test_a_slip_is_guessed(store: Path, run: Run, typed: list[str], told: str) -
     assert told in err
 
 
+@pytest.mark.parametrize("limit", ["-1", "x", "1.5", ""])
+def test_a_wrong_number_is_told(store: Path, run: Run, limit: str) -> None:
+    """In one line that names the option, and guesses at no other one."""
+    status, out, err = run("ls", "--limit", limit)
+    assert (status, out) == (2, "")
+    assert err.endswith(f"cachy ls: error: argument --limit: a number such as 10, not {limit!r}\n")
+
+
 def test_completion(store: Path, run: Run, keys: dict[str, str]) -> None:
     """Verbs, options of the verb, keys of the store; silence where nothing is known."""
     assert run("--complete", "se")[1].split() == ["search"]
@@ -181,6 +189,15 @@ def test_git_shows_conversations(store: Path, run: Run, monkeypatch: pytest.Monk
     shown = subprocess.run(["git", "diff"], capture_output=True, encoding="utf-8", check=True).stdout
     assert '+  → weather({"city": "Zürich 3"})' in shown
     assert '{"key"' not in shown
+
+
+def test_textconv_of_nothing(project: Path, run: Run) -> None:
+    """A file that is not there is an error, and no empty conversation."""
+    assert run("textconv", "none.jsonl") == (
+        2,
+        "",
+        "cachy: there are no recordings: none.jsonl does not exist\n",
+    )
 
 
 def test_textconv_is_the_same_tomorrow(store: Path, run: Run) -> None:
