@@ -283,6 +283,8 @@ class IndexedFile:
 
     def __del__(self) -> None:
         try:
+            if self._index is not None:
+                self._index.close()
             self._close()
         except Exception:  # noqa: BLE001 - at the end of the interpreter this module's names are None, `suppress` too
             pass

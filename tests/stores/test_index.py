@@ -326,3 +326,19 @@ def test_indexes_that_nobody_uses_are_deleted(
     (file,) = folder.iterdir()
     assert file != old
     assert file.stat().st_mode & 0o077 == 0 or os.name == "nt"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_store_that_nobody_closes_leaves_no_database_open(
+    path: Path, reopen: Callable[[], JsonlStore]
+) -> None:
+    """Python 3.13 warns of those."""
+    reopen().get(NEW)
+    reopen()
+    store = JsonlStore(path)
+    assert store.get(KEYS[0])
+    index_of_it = store._index
+    assert index_of_it is not None
+    del store
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        index_of_it._connection.execute("SELECT 1")
