@@ -17,6 +17,7 @@ from hashlib import blake2b
 from typing import Any
 
 from .. import trust
+from .descriptors import Witness, leave
 from .indexed import LOCK, Facts
 from .lines import Lines, Lost, Placed
 
@@ -32,9 +33,6 @@ _SCHEMA = """
 CREATE TABLE place (offset INTEGER PRIMARY KEY, length INTEGER NOT NULL, key BLOB NOT NULL UNIQUE);
 CREATE TABLE facts (id INTEGER PRIMARY KEY, json TEXT NOT NULL);
 """
-
-_abandoned: list[sqlite3.Connection] = []
-"""Connections that a fork left in this child: closing them would meddle with the parent's."""
 
 
 def folder() -> str | None:
@@ -201,9 +199,12 @@ class Index:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._pid == os.getpid():
+        if self._is_ours():
             with suppress(sqlite3.Error):
                 self._connection.close()
+            self._witness.close()
+        else:
+            self._leave()
 
     def discard(self) -> None:
         """Close it and delete its file: it says what is not so."""
@@ -212,16 +213,28 @@ class Index:
             os.unlink(self._path)
 
     def _connected(self) -> sqlite3.Connection:
-        self._pid = os.getpid()
+        self._witness = Witness()
         # Guarded by our lock, see `_asked`. Nobody waits for an index: one that is busy is done without.
-        return sqlite3.connect(self._path, timeout=0.2, isolation_level=None, check_same_thread=False)
+        made = sqlite3.connect(self._path, timeout=0.2, isolation_level=None, check_same_thread=False)
+        self._pid = os.getpid()
+        return made
+
+    def _leave(self) -> None:
+        if self._pid:
+            self._pid = 0
+            leave(self._connection)
+            self._witness.close()
+
+    def _is_ours(self) -> bool:
+        """Whether the connection is this process's, and nobody has closed its files."""
+        return self._pid == os.getpid() and self._witness.intact
 
     @contextmanager
     def _asked(self) -> Iterator[sqlite3.Connection]:
         try:
             with LOCK:
-                if self._pid != os.getpid():
-                    _abandoned.append(self._connection)
+                if not self._is_ours():
+                    self._leave()
                     self._connection = self._connected()
                 yield self._connection
         except sqlite3.Error as problem:

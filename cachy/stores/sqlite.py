@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from ..recording import provider_of
 from ..values import NO_LIMITS, Limits
 from . import StoreError, absolute, check
+from .descriptors import Witness, leave
 
 _ID = 0x63616368  # "cach": by this the file of ours is known
 _VERSION = 1
@@ -46,8 +47,6 @@ _Result = TypeVar("_Result")
 
 # One lock for all stores, which a fork waits for, so that no child inherits a connection in the middle of a statement.
 _LOCK = RLock()
-_left: list[sqlite3.Connection] = []
-"""Connections of a parent process: a child may neither use nor close them, https://sqlite.org/howtocorrupt.html#_carrying_an_open_database_across_a_fork_."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
 
@@ -61,6 +60,7 @@ class SqliteStore:
         self._path = absolute(self.url)
         self._limits = limits
         self._connection: sqlite3.Connection | None = None
+        self._witness: Witness | None = None
         self._opened: tuple[int, int, int] = (0, 0, 0)
         self._touched: dict[str, int] = {}
         self._aged = 0.0
@@ -179,7 +179,7 @@ class SqliteStore:
     def close(self) -> None:
         """Let go of the file; the store may be used again afterwards."""
         with _LOCK:
-            if self._connection is not None and self._touched and self._opened[0] == os.getpid():
+            if self._connection is not None and self._touched and self._is_ours():
                 with suppress(sqlite3.Error):  # how recently they were used is no reason to fail
                     self._note_use(self._connection)
             self._drop()
@@ -242,7 +242,7 @@ class SqliteStore:
                 self._drop()
                 return None
             facts = (os.getpid(), -1, -1)
-        if self._connection is not None and facts == self._opened:
+        if facts == self._opened and self._is_ours():
             return self._connection
         self._drop()  # another process's, or of a file that lies there no longer
         if create:
@@ -253,8 +253,14 @@ class SqliteStore:
         self._opened = (os.getpid(), there.st_dev, there.st_ino)
         return self._connection
 
+    def _is_ours(self) -> bool:
+        """Whether there is a connection of this process, which nobody has closed the files of."""
+        ours = self._connection is not None and self._opened[0] == os.getpid()
+        return ours and self._witness is not None and self._witness.intact
+
     def _open(self, create: bool) -> bool:
         """Whether there is a database now; an empty file is none yet."""
+        self._opened, self._witness = (os.getpid(), -1, -1), Witness()
         connection = self._connection = self._connect(create)
         # What is committed survives the death of the process; after a power cut the last moments may be missing.
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -294,14 +300,16 @@ class SqliteStore:
         )  # fmt: skip
 
     def _drop(self) -> None:
+        ours = self._is_ours()
         connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        if self._opened[0] not in (0, os.getpid()):
-            _left.append(connection)
-            return
-        with suppress(sqlite3.Error):
-            connection.close()
+        witness, self._witness = self._witness, None
+        if connection is not None and not ours:
+            leave(connection)
+        elif connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+        if witness is not None:
+            witness.close()
 
     def _cannot(self, problem: Exception, writing: bool) -> StoreError:
         text = str(problem)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -282,6 +284,42 @@ def test_two_processes_that_write_the_index_at_once(path: Path, reopen: Callable
     store = reopen()
     assert store.get(KEYS[0]) == line_of(KEYS[0], "y" * 300)
     expect(store, path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX system")
+def test_a_program_that_closes_every_descriptor(
+    path: Path, folder: Path, reopen: Callable[[], JsonlStore], tmp_path: Path
+) -> None:
+    """A daemon closes what it finds open and opens its own: the index reads none of those, and closes none."""
+    reopen().get(KEYS[0])
+    reopen().close()
+    (side,) = folder.iterdir()
+    code = f"""
+import os
+from cachy.stores import index, indexed
+from cachy.stores.jsonl import JsonlStore
+index.folder, indexed._SCANNED = lambda: {str(folder)!r}, 10_000
+store = JsonlStore({str(path)!r})
+assert store.get({KEYS[0]!r})
+assert store._index is not None
+os.closerange(3, 64)
+for n in range(8): os.open(str(n), os.O_RDWR | os.O_CREAT)
+assert all(map(store.get, {KEYS!r}))
+store.close()
+os.closerange(3, 64)
+store.close()
+mine = [open(f"{{n}}", "w+") for n in range(8)]
+del store
+for file in mine:
+    file.write("mine"); file.flush()
+"""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "CACHY": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {(tmp_path / f"{number}").read_text() for number in range(8)} == {"mine"}
+    assert side.exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

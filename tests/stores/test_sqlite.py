@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -233,3 +235,38 @@ def test_providers_of_many(reopen: Callable[..., SqliteStore]) -> None:
     for number in range(0, 60, 3):
         store.delete(f"{number:032x}")
     assert store.providers == {"p1", "p2"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX system")
+def test_a_program_that_closes_every_descriptor(tmp_path: Path) -> None:
+    """A daemon closes what it finds open and opens its own: SQLite, which would not notice, touches none of those."""
+    code = """
+import os
+from stores.contract import A, B, C, line_of
+from cachy.stores.sqlite import SqliteStore
+from cachy.values import Limits
+store = SqliteStore("calls.db", Limits(count=9))
+store.put(A, line_of(A)); assert store.get(A) == line_of(A)
+os.closerange(3, 64)
+for n in range(8): os.open(str(n), os.O_RDWR | os.O_CREAT)
+assert store.get(A) == line_of(A)
+store.put(B, line_of(B)); assert store.get(B) == line_of(B)
+os.closerange(3, 64)
+store.close()
+mine = [open(f"{n}", "w+") for n in range(8)]
+store.put(C, line_of(C))
+import builtins
+builtins.mine = mine  # these outlive the store
+for file in mine:
+    file.write("mine")
+"""
+    path = os.pathsep.join((str(Path(__file__).parents[1]), *sys.path))
+    env = {**os.environ, "PYTHONPATH": path, "CACHY": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {(tmp_path / f"{number}").read_text() for number in range(8)} == {"mine"}
+    store = SqliteStore(tmp_path / "calls.db")
+    assert [key for key, _ in store] == [A, B, C]
+    store.close()
