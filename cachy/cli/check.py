@@ -22,7 +22,7 @@ from ..stores.folder import to_line
 from ..stores.jsonl import JsonlStore
 from ..stores.lines import HEAD, tombstone
 from . import shelf
-from .talk import Problem, emit_list, line, progress, say
+from .talk import Problem, counted, emit_list, line, progress, say
 
 _CONFLICT = (b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>")
 _SHORTEST = 16  # characters; a shorter "key" (test, none) may be an ordinary word
@@ -142,13 +142,14 @@ def verify(argv: list[str]) -> int:
     if options.json:
         count = emit_list({"store": where}, "findings", (finding._asdict() for finding in findings))
         return 1 if count else 0
-    count = 0
+    count, secrets = 0, False
     for finding in findings:
+        secrets |= finding.kind == "secret"
         number = f":{finding.number}" if finding.number else ""
         line((f"{finding.file}{number}", "bold"), f"  {finding.key[:8]}  ", (finding.what, "red"))
         count += 1
-    say(f"{checks.checked} recordings checked, {count or 'nothing'} found")
-    if count:
+    say(f"{counted(checks.checked)} checked, {count or 'nothing'} found")
+    if secrets:
         say(
             "secrets: `cachy rekey` masks them, `cachy rm KEY` deletes; a key that was ever committed should be replaced"
         )

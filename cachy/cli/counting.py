@@ -13,8 +13,9 @@ from ..report import terminal
 from ..report.entry import Entry
 from ..report.messages import size
 from ..report.prices import Prices, Sum
+from ..stores.jsonl import JsonlStore
 from . import shelf
-from .talk import bar, cut, emit, line, progress, say
+from .talk import bar, counted, cut, emit, line, progress, say
 
 _SHOWN = 12  # rows of a table
 
@@ -108,7 +109,7 @@ def stats(argv: list[str]) -> int:
         }
         emit({"store": where, "disk_bytes": disk, "damaged": damaged, **whole.facts(), "by": by})
         return 0
-    line((where, "bold"), f": {whole.recordings:,} recordings, {size(whole.bytes)}", _period(whole))
+    line((where, "bold"), f": {counted(whole.recordings)}, {size(whole.bytes)}", _period(whole))
     if not whole.recordings:
         return 0
     facts = [f"made live they took {terminal.duration(whole.live_ms)}", *_tokens(whole), str(whole.money)]
@@ -117,10 +118,10 @@ def stats(argv: list[str]) -> int:
         _chart(kind, found)
     if damaged:
         say(f"{damaged} damaged left out; `cachy verify` names them")
-    if disk and disk - whole.bytes - whole.recordings > 1000 and not passes.chooses:
-        say(
-            f"{size(disk - whole.bytes - whole.recordings)} of the file are no longer needed; `cachy compact` frees them"
-        )
+    # Each line ends in a newline. What a database needs beyond its recordings is no waste.
+    waste = (disk or 0) - whole.bytes - whole.recordings
+    if waste > 1000 and isinstance(store, JsonlStore) and not passes.chooses:
+        say(f"{size(waste)} of the file are no longer needed; `cachy compact` frees them")
     if whole.input and not prices.known and sys.version_info >= (3, 11):
         say("money: pip install 'cachy-run[cost]'")
     return 0

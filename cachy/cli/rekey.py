@@ -22,7 +22,7 @@ from ..report import terminal
 from ..settings import Settings
 from ..stores import Store
 from . import shelf
-from .talk import agreed, emit, progress, say
+from .talk import agreed, counted, emit, progress, say
 from .tend import compacted_store
 
 _ID = "‹id {}›"
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
         emit({"store": terminal.place(store.url), **plan._asdict(), "written": write})
     else:
         say(
-            f"{plan.moved} of {len(store)} recordings get another key, {plan.merged} of them fall together with"
+            f"{plan.moved} of {counted(len(store))} get another key, {plan.merged} of them fall together with"
             f" another one; {plan.masked} are masked anew"
         )
         if plan.damaged:

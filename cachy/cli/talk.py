@@ -112,6 +112,11 @@ def cut(text: str, size: int) -> str:
     return text if len(text) <= size else text[: max(0, size - 1)] + "…"
 
 
+def counted(number: int) -> str:
+    """How many recordings, in words."""
+    return f"{number:,} recording{'' if number == 1 else 's'}"
+
+
 def bar(share: float, size: int = 20) -> str:
     """A bar of at most `size` characters for a share from 0 to 1."""
     eighths = round(share * size * 8)

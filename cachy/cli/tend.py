@@ -15,7 +15,7 @@ from ..stores.jsonl import JsonlStore
 from ..stores.sqlite import SqliteStore
 from . import shelf
 from .browse import row
-from .talk import Problem, agreed, emit, line, progress, say
+from .talk import Problem, agreed, counted, emit, line, progress, say
 
 _SHOWN = 10  # recordings that a plan names
 
@@ -105,7 +105,7 @@ def _delete(store: Store, found: Sequence[Entry], options: argparse.Namespace) -
             except ValueError:
                 line(f"{entry.key}  (damaged)")
         more = f" ({count - _SHOWN} of them not shown)" if count > _SHOWN else ""
-        say(f"{count} of {len(store)} recordings{more}")
+        say(f"{count} of {counted(len(store))}{more}")
         if options.dry_run:
             return 0
         if not agreed(f"delete {'it' if count == 1 else 'them'} from {where}?", options.yes):

@@ -65,9 +65,21 @@ def test_every_fault_is_found_in_its_line(store: Path, run: Run, keys: dict[str,
     assert out.splitlines()[0].startswith(
         f"cachy.jsonl:2  {keys['chat stream'][:8]}  its request has been changed"
     )
+    assert err.splitlines()[-1].startswith("secrets: `cachy rekey` masks them")
     assert SECRET not in out + err
     assert "hunter2" not in out + err
     assert [finding["number"] for finding in findings(run, "--secrets")] == [6, 7, 8]
+
+
+def test_only_secrets_are_told_how_to_be_rid_of(
+    project: Path, run: Run, golden: tuple[Path, dict[str, str]]
+) -> None:
+    """One recording, changed by hand, with no secret in it."""
+    (line,) = [line for line in golden[0].read_bytes().splitlines() if b"What is a bee?" in line]
+    (project / "cachy.jsonl").write_bytes(line.replace(b"What is a bee?", b"What is a wasp?", 1) + b"\n")
+    status, out, err = run("verify")
+    assert (status, len(out.splitlines())) == (1, 1)
+    assert err == "1 recording checked, 1 found\n"
 
 
 def test_a_key_of_this_machine_is_found_whatever_it_looks_like(

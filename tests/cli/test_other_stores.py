@@ -34,6 +34,7 @@ def test_reading(other: str, run: Run, keys: dict[str, str]) -> None:
     )
     assert len(run("search", "whale")[1].splitlines()) == 1
     assert json.loads(run("stats", "--json")[1])["recordings"] == len(keys)
+    assert "compact" not in run("stats")[2]  # which would free nothing
     assert run("verify")[::2] == (0, f"{len(keys)} recordings checked, nothing found\n")
     assert run("diff", keys["chat"], keys["dated"])[0] == 1
 
