@@ -69,9 +69,8 @@ class SqliteStore:
         """The line recorded under `key`, or None. Raises StoreError."""
 
         def read(connection: sqlite3.Connection) -> bytes | None:
-            row = connection.execute(
-                "SELECT line, used, key FROM recordings WHERE key = ?", (key,)
-            ).fetchone()
+            found = connection.execute("SELECT line, used, key FROM recordings WHERE key = ?", (key,))
+            row = found.fetchone()
             if row is None:
                 return None
             if self._limits and (now := int(_now())) - row[1] > _USED:
@@ -319,11 +318,8 @@ class SqliteStore:
             return StoreError(
                 f"{self.url} is not a file of recordings, or damaged; set CACHY_STORE to another path"
             )
-        todo = (
-            "make room"
-            if "full" in text
-            else "check that it is there and yours, or set CACHY_STORE to another path"
-        )
+        other = "check that it is there and yours, or set CACHY_STORE to another path"
+        todo = "make room" if "full" in text else other
         return StoreError(f"{self.url} cannot be {'written' if writing else 'read'} ({text}); {todo}")
 
 
