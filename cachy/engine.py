@@ -107,16 +107,19 @@ class Engine(Recorded):
                 found = Found.NOTHING
             elif recorded.partial:
                 found = Found.PARTIAL
-            elif self.settings.ttl and self.has_expired(wanted.key, request, claim):
+            elif self.settings.ttl and self.has_expired(wanted.key, request.split().path, claim):
                 found = Found.EXPIRED
             else:
                 found = Found.WHOLE
-            if self.fetch and reads and not alone and found in (Found.NOTHING, Found.PARTIAL):
+            if self.fetch and reads and not alone and found is not Found.WHOLE:
                 elsewhere = self.fetch(wanted.key)
                 if elsewhere:
                     if turn:
                         self.turns.give_back(*turn)
                     return Wait(elsewhere)
+            if found is Found.EXPIRED and mode == "replay":
+                url = self.shown_url(request, claim)
+                say_once(f"replayed answers are older than their ttl ({url}); CACHY=record renews them")
             must_go_out = (
                 mode == "auto" and found is Found.WHOLE and self._must_go_out(request, claim, upload)
             )

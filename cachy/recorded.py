@@ -82,17 +82,11 @@ class Recorded:
             say_once(f"recording {key[:8]} in {self.store.url} is damaged and is ignored ({problem})")
             return None
 
-    def has_expired(self, key: str, request: Request, claim: Claim) -> bool:
-        """Whether the answer under `key` is older than its `ttl`; in replay mode that is told."""
-        path = request.split().path
+    def has_expired(self, key: str, path: str, claim: Claim) -> bool:
+        """Whether the answer under `key` to a request for `path` is older than its `ttl`."""
         seconds = time_to_live(self.settings.ttl, claim.provider.name, claim.host, path)
         line = self.store.get(key) if seconds is not None else None
-        if seconds is None or line is None or age(recorded_at(line), _utc()) <= seconds:
-            return False
-        if self.settings.mode == "replay":
-            url = self.shown_url(request, claim)
-            say_once(f"replayed answers are older than their ttl ({url}); CACHY=record renews them")
-        return True
+        return seconds is not None and line is not None and age(recorded_at(line), _utc()) > seconds
 
     def turned(self, wanted: Canonical, request: Request, claim: Claim) -> tuple[Canonical, tuple[str, int]]:
         """The request as it is asked for the n-th time in this run."""

@@ -20,7 +20,7 @@ from weakref import WeakSet
 
 from ..flights import Flight
 from ..notices import say_once
-from ..recording import response_of
+from ..recording import recorded_at, response_of
 from ..report.terminal import place
 from ..trust import user_folder
 from ..values import Limits
@@ -171,7 +171,8 @@ class LayeredStore:
             line = remote.get(key)
             if line is not None:
                 try:
-                    self.local.put(key, line)
+                    if _is_better(line, self.local.get(key)):
+                        self.local.put(key, line)
                 except (StoreError, ValueError) as problem:
                     say_once(str(problem))
                     self._kept[key] = line
@@ -230,6 +231,14 @@ class LayeredStore:
             say_once(
                 f"{what} not in {self.url}; `cachy copy {self.local.url} URL` brings what is missing there"
             )
+
+
+def _is_better(line: bytes, known: bytes | None) -> bool:
+    """Whether a shared recording is to take the place of one that is here: an older one, or half of one."""
+    try:
+        return known is None or response_of(known).partial or recorded_at(line) > recorded_at(known)
+    except ValueError:  # what is here is damaged
+        return True
 
 
 _stores: WeakSet[LayeredStore] = WeakSet()

@@ -13,14 +13,20 @@ import pytest
 from stores.contract import A, B, C, StoreContract, line_of
 
 from cachy import notices
-from cachy.exchange import Response
+from cachy.engine import Engine, Wait
+from cachy.exchange import Body, Request, Response
 from cachy.flights import Flight
+from cachy.keys import canonical
+from cachy.providers import Claim
+from cachy.providers.plain import PLAIN
 from cachy.recording import Recording
+from cachy.settings import Settings
 from cachy.stores import StoreError, background, leases, shared_leases
 from cachy.stores.folder import FolderStore
 from cachy.stores.jsonl import JsonlStore
 from cachy.stores.layered import LayeredStore
 from cachy.stores.link import Link
+from cachy.values import TtlRule
 
 
 class Shared(FolderStore):
@@ -251,6 +257,52 @@ def test_a_miss_is_explained_by_what_is_there(machine: Any, shared: Shared) -> N
     assert list(reversed(store)) == [(B, line_of(B))]  # nobody has asked there yet, and a miss must not wait
     fetched(store, C)
     assert list(reversed(store)) == [(B, line_of(B)), (A, line_of(A))]
+
+
+def test_what_is_here_gives_way_to_what_is_newer_there_and_to_nothing_else(
+    machine: Any, shared: Shared
+) -> None:
+    """A recording that was made here while another machine's older one was on its way stays."""
+    old, new = line_of(A, "old"), line_of(A, "new").replace(b"2026-11-23", b"2026-11-24")
+    store = machine()
+    for there, here, left in ((old, new, new), (new, old, new)):
+        shared.put(A, there)
+        store.local.put(A, here)
+        store._asked.clear()
+        assert fetched(store, A) == left
+
+
+@pytest.mark.parametrize("mode", ["auto", "replay"])
+def test_an_answer_that_has_expired_here_is_looked_for_there(
+    machine: Any, shared: Shared, mode: str, capsys: Any
+) -> None:
+    """Another machine may have renewed it; only when nobody has is it called again, or replayed as old as it is."""
+    settings = Settings(active=True, mode=mode, ttl=(TtlRule("*", 3600),))
+    store = machine()
+    engine = Engine(settings, store)
+    asked = Request(
+        "POST", "https://api.example.com/v1/x", (("content-type", "application/json"),), Body(b"{}")
+    )
+    claim = Claim(PLAIN, "api.example.com")
+    wanted = canonical(asked, claim)
+
+    def recording(at: str, text: bytes) -> bytes:
+        return Recording(wanted.key, at, "plain", wanted.data(), Response(200, (), text)).to_line()
+
+    def verdict() -> Any:
+        while isinstance(found := engine.ask(asked, claim), Wait):
+            found.flight.wait(20)
+        return found
+
+    store.local.put(wanted.key, recording("2001-01-01T00:00:00Z", b"old"))
+    if mode == "replay":
+        assert verdict().response.body == b"old"
+        assert "older than their ttl" in capsys.readouterr().err
+    shared.put(wanted.key, recording("9999-01-01T00:00:00Z", b"new"))
+    store._asked.clear()
+    notices._said.clear()
+    assert verdict().response.body == b"new"
+    assert capsys.readouterr().err == ""
 
 
 # A store that fails
