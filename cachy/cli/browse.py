@@ -15,7 +15,7 @@ from ..stores import Store
 from . import shelf
 from .moving import existing
 from .parsing import Parser, number
-from .talk import Problem, Span, ago, cut, emit, emit_list, line, say, width
+from .talk import Problem, Span, ago, cut, emit, emit_list, for_eyes, line, progress, say, width
 
 _ARROWS = {"call": "→ ", "result": "← ", "thinking": "", "note": "", "text": ""}
 _STYLES = {"call": "cyan", "result": "cyan", "thinking": "dim italic", "note": "magenta", "text": ""}
@@ -34,7 +34,9 @@ def ls(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="as JSON")
     options = parser.parse_args(argv)
     store = shelf.opened(options)
-    found: Iterator[Entry] = islice(_passing(store, shelf.Filter(options, store)), options.limit)
+    found: Iterator[Entry] = islice(
+        _passing(store, shelf.Filter(options, store), options.json), options.limit
+    )
     if options.json:
         emit_list({"store": terminal.place(store.url)}, "recordings", (entry.facts() for entry in found))
         return 0
@@ -48,9 +50,12 @@ def ls(argv: list[str]) -> int:
     return 0
 
 
-def _passing(store: Store, passes: Callable[[Entry], bool]) -> Iterator[Entry]:
+def _passing(store: Store, passes: Callable[[Entry], bool], as_json: bool) -> Iterator[Entry]:
     damaged = 0
-    for entry in shelf.entries(store):
+    entries = shelf.entries(store)
+    if for_eyes() and not as_json:  # elsewhere, lines are only begun, or a pager owns the terminal
+        entries = progress(entries, len(store), "Looking")
+    for entry in entries:
         try:
             if passes(entry):
                 entry.facts()
@@ -97,7 +102,9 @@ def search(argv: list[str]) -> int:
     passes = shelf.Filter(options, store)
     hits = (
         (entry, spot)
-        for entry in _passing(store, lambda entry: passes(entry) and wanted.search(entry.words) is not None)
+        for entry in _passing(
+            store, lambda entry: passes(entry) and bool(wanted.search(entry.words)), options.json
+        )
         if (spot := wanted.search(entry.words)) is not None
     )
     if options.json:

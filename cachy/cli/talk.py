@@ -149,18 +149,20 @@ def agreed(question: str, yes: bool) -> bool:
 
 def progress(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
     """The items as they are; a bar on a person's stderr from the first second on."""
-    global _bar
+    global _bar, _spoken
     if not sys.stderr.isatty():
         yield from items
         return
-    shown = _clock()
+    shown = _spoken = _clock()
     task = None
     try:
         for done, item in enumerate(items, 1):
             yield item
-            if _clock() - shown < (_PATIENCE if _bar is None else 0.1):
+            now = _clock()
+            # What was said meanwhile shows that it goes on.
+            if now - max(shown, _spoken) < (_PATIENCE if _bar is None else 0.1):
                 continue
-            shown = _clock()
+            shown = now
             if _bar is None:
                 _bar = _new_bar()
                 task = _bar.add_task(what, total=total or None)
@@ -171,6 +173,8 @@ def progress(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 
 
 _bar: Progress | None = None
+_spoken = 0.0
+"""When something was last said."""
 
 
 def _new_bar() -> Progress:
@@ -183,10 +187,11 @@ def _new_bar() -> Progress:
 
 
 def _clear() -> None:
-    global _bar
+    global _bar, _spoken
     if _bar is not None:
         _bar.stop()
         _bar = None
+    _spoken = _clock()
 
 
 _to_stdout: Console | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cli.conftest import Run
 
-from cachy.cli import VERBS, talk
+from cachy.cli import VERBS, main, talk
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 
@@ -151,6 +151,36 @@ def test_a_bar_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", quiet)
     assert list(talk.progress(range(20), 20, "Counting")) == seen
     assert quiet.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "pager", "shown"),
+    [
+        (["search", "nothing-here"], False, True),
+        (["search", "nothing-here"], True, False),
+        (["search", "nothing-here", "--json"], False, False),
+        (["ls", "--model", "none"], False, True),
+        (["rekey", "--dry-run"], True, True),
+    ],
+)
+def test_what_finds_nothing_for_long_has_a_bar(
+    store: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], pager: bool, shown: bool
+) -> None:
+    """But not into the screen of a pager, nor into JSON."""
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    clock = iter(range(10_000))
+    monkeypatch.setattr(talk, "_clock", lambda: next(clock) * 0.3)
+    monkeypatch.setenv("TERM", "xterm")
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(sys, "stdout", io.StringIO() if pager else Screen())
+    assert main(argv) == 0
+    assert ("Looking" in screen.getvalue()) is shown
+    assert talk._bar is None
 
 
 # init
