@@ -44,10 +44,13 @@ def import_(argv: list[str]) -> int:
     for path in options.paths:
         if not os.path.exists(path):
             raise Problem(f"{path} does not exist")
+    paths = list(formats.files(options.paths))
+    if not paths:
+        endings = ", ".join(formats.ENDINGS)
+        raise Problem(f"no file below {' or '.join(options.paths)} ends in one of {endings}")
     found = shelf.loaded(options.store)
     store = open_store(found.store, found.limits)
     taker = _Taker(Engine(found, store), Registry(found.hosts), options.all_hosts)
-    paths = list(formats.files(options.paths))
     try:
         for path in progress(paths, len(paths), "Importing"):
             taker.take(path)

@@ -292,6 +292,7 @@ def test_an_export_of_nothing_is_valid(capsys: Any) -> None:
     ("arguments", "said"),
     [
         (["import", "none.yaml"], "none.yaml does not exist"),
+        (["import", "empty"], "no file below empty ends in one of .yaml, .yml, .json, .har"),
         (["export", "--format", "har", "--store", "none.jsonl"], "none.jsonl does not exist"),
         (
             ["export", "--format", "har", "--store", "a.jsonl", "-o", "no/such/folder.har"],
@@ -302,6 +303,7 @@ def test_an_export_of_nothing_is_valid(capsys: Any) -> None:
 def test_what_cannot_be_done(arguments: list[str], said: str, capsys: Any) -> None:
     """One line says why; the exit status is 2."""
     cassette(item())
+    Path("empty").mkdir()
     main(["import", "c.yaml", "--store", "a.jsonl"])
     capsys.readouterr()
     assert main(arguments) == 2
