@@ -279,6 +279,13 @@ def _seconds(value: Any) -> float | None:
     return seconds if 0 <= seconds < 1e11 else None
 
 
+def duration_as_text(seconds: float) -> str:
+    """Seconds as people write them: `30d`, `90s`."""
+    units = (unit for unit in "dhm" if seconds and not seconds % _UNITS[unit])
+    unit = next(units, "s")
+    return f"{seconds / _UNITS[unit]:.15g}{unit}"
+
+
 def as_text(value: Any) -> str:
     """The text form of a setting, which its reader reads back."""
     if value is None:
@@ -291,7 +298,7 @@ def as_text(value: Any) -> str:
         if value and isinstance(value[0], HostRule):
             return hosts_as_text(value)
         if value and isinstance(value[0], TtlRule):
-            return ",".join(f"{rule.pattern}={rule.seconds:.15g}s" for rule in value)
+            return ",".join(f"{rule.pattern}={duration_as_text(rule.seconds)}" for rule in value)
         return list_as_text(value)
     return str(value)
 

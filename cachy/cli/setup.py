@@ -11,7 +11,8 @@ from .. import settings
 from .. import trust as trusted
 from ..notices import printable
 from ..report import terminal
-from ..values import READERS, as_text
+from ..report.messages import size
+from ..values import READERS, as_text, duration_as_text
 from .parsing import Parser
 from .talk import say
 
@@ -83,11 +84,18 @@ def _state(found: settings.Settings) -> str:
     return "not active here (CACHY=1, cachy-run or cachy init switch it on)"
 
 
+def _for_people(name: str, value: Any) -> str:
+    if value is None or value == []:
+        return "none"
+    if name in ("max-age", "remote-timeout"):
+        return duration_as_text(value)
+    if name == "max-size":
+        return size(value)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _table(state: str, rows: list[tuple[str, Any, str]]) -> None:
-    texts = [
-        (name, printable(value if isinstance(value, str) else json.dumps(value)), printable(origin))
-        for name, value, origin in rows
-    ]
+    texts = [(name, printable(_for_people(name, value)), printable(origin)) for name, value, origin in rows]
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         from rich.console import Console
         from rich.table import Table

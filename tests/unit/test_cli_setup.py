@@ -219,6 +219,9 @@ def test_config_shows_every_setting_with_its_origin(
         "[tool.cachy]\npace = 2\n[tool.cachy.hosts]\n'localhost:*' = 'openai'\n", "utf-8"
     )
     monkeypatch.setenv("CACHY", "replay")
+    monkeypatch.setenv("CACHY_MAX_AGE", "90d")
+    monkeypatch.setenv("CACHY_MAX_SIZE", "2 GB")
+    monkeypatch.setenv("CACHY_TTL", "*=36h,/v1/models=1d")
     assert main(["config"]) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
@@ -227,6 +230,12 @@ def test_config_shows_every_setting_with_its_origin(
     assert ["mode", "replay", "environment", "CACHY"] in rows
     assert ["pace", "2.0", str(folder / "pyproject.toml")] in rows
     assert ["summary", "true", "default"] in rows
+    assert ["max-count", "none", "default"] in rows
+    assert ["max-age", "90d", "environment", "CACHY_MAX_AGE"] in rows
+    assert ["max-size", "2.0", "GB", "environment", "CACHY_MAX_SIZE"] in rows
+    assert ["remote-timeout", "2s", "default"] in rows
+    assert ["ttl", '["*=36h",', '"/v1/models=1d"]', "environment", "CACHY_TTL"] in rows
+    assert ["ignore", "none", "default"] in rows
     assert main(["config", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["version"], report["active"], report["warnings"]) == (1, True, [])
