@@ -166,6 +166,10 @@ class _Undisturbed(local):
 
     def __exit__(self, *_: object) -> None:
         self.depth -= 1
+        if _later:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
         while _later and not self.depth:
             try:
                 tee, clean = _later.popleft()

@@ -73,7 +73,7 @@ class IndexedFile:
             self._index = None
         self._lines = Lines()
         self._facts: Facts | None = None  # of the file as it was read
-        self._recent: dict[bytes, bytes] = {}  # lines of the file as it was read then, whoever puts them here
+        self._recent: dict[str, bytes] = {}  # lines of the file as it was read then, whoever puts them here
 
     def _refresh(self) -> None:
         """Bring the index up to what the file is now."""
@@ -117,8 +117,8 @@ class IndexedFile:
         # Half the cost of asking for the path. A file that was deleted, or whose name another one took, has one
         # link less.
         try:
-            return self._fd is not None and _facts(os.fstat(self._fd)) == self._facts
-        except OSError:
+            return _facts(os.fstat(self._fd)) == self._facts  # type: ignore[arg-type]
+        except (OSError, TypeError):  # TypeError: it is not open
             return False
 
     def _look(self) -> None:

@@ -28,11 +28,11 @@ class JsonlStore(IndexedFile):
 
     def get(self, key: str) -> bytes | None:
         """The line recorded under `key` (32 hex digits, or pycachy's 8), or None. Raises StoreError."""
-        wanted = key.encode()
         with LOCK:
-            line = self._recent.get(wanted)
+            line = self._recent.get(key)
             if line is not None and self._is_as_read():
                 return line
+            wanted = key.encode()
             place = self._refreshed(wanted)
             line = self._line(wanted, place)
             if line is None and place is not None:
@@ -42,7 +42,7 @@ class JsonlStore(IndexedFile):
             if line is not None and len(line) < _LARGE:
                 if len(self._recent) >= _RECENT:
                     self._recent.clear()
-                self._recent[wanted] = line
+                self._recent[key] = line
             return line
 
     def put(self, key: str, line: bytes) -> None:

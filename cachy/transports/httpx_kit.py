@@ -78,12 +78,14 @@ class Kit:
 
     def replayed(self, verdict: Replay) -> Any:
         recorded = verdict.response
-        extensions = _extensions(self.module.codes, recorded.status, recorded.reason, recorded.http_version)
+        headers, extensions = _head(
+            self.module, recorded.status, recorded.headers, recorded.reason, recorded.http_version
+        )
         return self.module.Response(
             recorded.status,
-            headers=[(raw_header(name), raw_header(value)) for name, value in recorded.headers],
+            headers=headers,
             stream=self._replay_stream(verdict),
-            extensions=dict(extensions),
+            extensions=extensions.copy(),
         )
 
     def teed(self, verdict: Forward, response: Any, wrap: Any) -> Any:
@@ -157,12 +159,16 @@ def _header(raw: tuple[bytes, bytes]) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=64)
-def _extensions(codes: Any, status: int, reason: str, http_version: str) -> tuple[tuple[str, bytes], ...]:
-    version = ("http_version", http_version.encode("ascii", "replace"))
-    if not http_version.startswith("HTTP/1"):
-        return (version,)
-    phrase = reason or codes.get_reason_phrase(status)
-    return (version, ("reason_phrase", phrase.encode("ascii", "replace")))
+def _head(
+    module: ModuleType, status: int, headers: Headers, reason: str, http_version: str
+) -> tuple[Any, dict[str, bytes]]:
+    """Headers, which a response copies quicker than it makes them, and extensions."""
+    made = module.Headers([(raw_header(name), raw_header(value)) for name, value in headers])
+    extensions = {"http_version": http_version.encode("ascii", "replace")}
+    if http_version.startswith("HTTP/1"):
+        phrase = reason or module.codes.get_reason_phrase(status)
+        extensions["reason_phrase"] = phrase.encode("ascii", "replace")
+    return made, extensions
 
 
 def _as_is(_headers: Headers, raw: list[bytes]) -> Iterable[tuple[int, bytes]]:
