@@ -30,7 +30,9 @@ def running(make: Callable[[int], list[str]], folder: Path) -> Iterator[tuple[in
     """A server that listens on a port of its own, until the block ends."""
     port = free_port()
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(make(port), cwd=folder, stdout=log, stderr=log)
+        # s3rver pages its lists with a cipher that OpenSSL 3 has put aside.
+        env = {**os.environ, "NODE_OPTIONS": "--openssl-legacy-provider"}
+        process = subprocess.Popen(make(port), cwd=folder, stdout=log, stderr=log, env=env)
     try:
         until = time.monotonic() + _SECONDS
         while True:
