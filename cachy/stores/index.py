@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ _VERSION = 1
 _PAGE = 512  # rows taken at a time by whoever wants all
 _SAMPLES = 16  # places of the file that have to look as they did
 _SAMPLE = 64  # bytes looked at in each
+_REPLACED = 60  # seconds after which an index that does not fit is deleted
 _UNUSED = 90 * 86400  # seconds after which the index of a file that nobody asks for is deleted
 _SCHEMA = """
 CREATE TABLE place (offset INTEGER PRIMARY KEY, length INTEGER NOT NULL, key BLOB NOT NULL UNIQUE);
@@ -41,67 +43,77 @@ def folder() -> str | None:
     return cache and os.path.join(cache, "index")
 
 
-def path_of(store: str) -> str | None:
-    """The index file of the store at an absolute path, or None when there is no place for one."""
-    where = folder()
-    return where and os.path.join(where, blake2b(os.fsencode(store), digest_size=16).hexdigest() + ".sqlite")
-
-
 def find(store: str, now: Facts, read: Read) -> tuple[Index, Lines] | None:
     """The index that fits the file at `store` as it is `now`, and where reading goes on; or None. Never raises."""
-    path = path_of(store)
-    if path is None or not os.path.exists(path):
-        return None
-    try:
-        index = Index(path, store)
-        if index.fits(now, read):
-            return index, index.lines()
-        index.close()
-    except Exception:  # noqa: BLE001 - whatever somebody else left there, the file itself tells all
-        pass
+    for path in _files(store):
+        try:
+            index = Index(path, store)
+            if index.fits(now, read):
+                return index, index.lines()
+            index.close()
+        except Exception:  # noqa: BLE001 - whatever somebody else left there, the file itself tells all
+            continue
     return None
 
 
 def create(store: str) -> Index | None:
-    """A new and empty index in the place of whatever there is, or None when that is impossible. Never raises."""
-    path = path_of(store)
-    if path is None:
+    """A new and empty index, or None when that is impossible. Never raises."""
+    where = folder()
+    if where is None:
         return None
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        _tidy(os.path.dirname(path))
-        # Written aside: another process may be asking the former one.
-        aside = f"{path}.{os.getpid()}"
-        with suppress(FileNotFoundError):
-            os.unlink(aside)
-        os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection = sqlite3.connect(aside, isolation_level=None)
-        try:
-            connection.executescript(_SCHEMA)
-        finally:
-            connection.close()
-        os.replace(aside, path)
-        return Index(path, store)
+        os.makedirs(where, mode=0o700, exist_ok=True)
+        _tidy(store, where)
+        # Under a name that no other ever has: SQLite would take the journal that a killed process left beside a
+        # former database of this name for the new one's (https://sqlite.org/howtocorrupt.html#_unlink_).
+        handle, path = tempfile.mkstemp(prefix=_start(store), suffix=".sqlite", dir=where)
+        os.close(handle)
+        return Index(path, store, new=True)
     except (OSError, sqlite3.Error, Lost):
         return None
 
 
-def _tidy(where: str) -> None:
+def _start(store: str) -> str:
+    """With what the names of the indexes of one store begin."""
+    return blake2b(os.fsencode(store), digest_size=16).hexdigest() + "-"
+
+
+def _files(store: str) -> list[str]:
+    """The indexes of the store at an absolute path, the newest first."""
+    where, start = folder(), _start(store)
+    try:
+        entries = [
+            entry
+            for entry in os.scandir(where or os.devnull)
+            if entry.name.startswith(start) and entry.name.endswith(".sqlite")
+        ]
+        return [entry.path for entry in sorted(entries, key=lambda entry: -entry.stat().st_mtime_ns)]
+    except OSError:
+        return []
+
+
+def _tidy(store: str, where: str) -> None:
+    """Delete what this store needs no longer, and what no store has needed for long."""
+    start, now = _start(store), time.time()
     with suppress(OSError), os.scandir(where) as entries:
         for entry in entries:
-            if entry.stat().st_mtime < time.time() - _UNUSED:
+            # Another process may be making one for this store just now.
+            kept = _REPLACED if entry.name.startswith(start) else _UNUSED
+            if entry.stat().st_mtime < now - kept:
                 os.unlink(entry)
 
 
 class Index:
     """An open index. What asks it raises `Lost` when it cannot tell."""
 
-    def __init__(self, path: str, store: str) -> None:
-        """Raises sqlite3.Error, and Lost when it is of another version or another file."""
+    def __init__(self, path: str, store: str, new: bool = False) -> None:
+        """`new`: the file is empty. Raises sqlite3.Error, and Lost when it is of another version or another store."""
         self._path = path
         self._store = store
         self._pid = 0
         self._connection = self._connected()
+        if new:
+            self._connection.executescript(_SCHEMA)
         self._facts = self._read_facts()
         if self._facts and (self._facts["version"], self._facts["store"]) != (_VERSION, store):
             self.close()
@@ -209,8 +221,9 @@ class Index:
     def discard(self) -> None:
         """Close it and delete its file: it says what is not so."""
         self.close()
-        with suppress(OSError):
-            os.unlink(self._path)
+        for path in (self._path, self._path + "-journal"):
+            with suppress(OSError):
+                os.unlink(path)
 
     def _connected(self) -> sqlite3.Connection:
         self._witness = Witness()

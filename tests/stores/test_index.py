@@ -293,7 +293,6 @@ def test_a_program_that_closes_every_descriptor(
     """A daemon closes what it finds open and opens its own: the index reads none of those, and closes none."""
     reopen().get(KEYS[0])
     reopen().close()
-    (side,) = folder.iterdir()
     code = f"""
 import os
 from cachy.stores import index, indexed
@@ -319,7 +318,8 @@ for file in mine:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert {(tmp_path / f"{number}").read_text() for number in range(8)} == {"mine"}
-    assert side.exists()
+    assert list(folder.iterdir())
+    expect(reopen(), path)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -380,3 +380,23 @@ def test_a_store_that_nobody_closes_leaves_no_database_open(
     del store
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         index_of_it._connection.execute("SELECT 1")
+
+
+def test_an_index_is_never_put_under_a_name_that_another_one_had(
+    path: Path, folder: Path, reopen: Callable[[], JsonlStore]
+) -> None:
+    """A process that is killed while it writes leaves a journal, which would be played back into another database of
+    the same name; places would be missing then."""
+    names = set()
+    for turn in range(3):
+        reopen().get(NEW)
+        reopen().close()
+        names |= {file.name for file in folder.iterdir()}
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join([*lines[1:], line_of(NEW, f"{turn}") + b"\n"]))
+        for file in folder.iterdir():
+            os.utime(file, (1, 1))
+    assert len(names) == 3
+    reopen().get(NEW)
+    reopen()
+    assert len(list(folder.iterdir())) == 1  # the others were replaced long ago
