@@ -84,9 +84,9 @@ def draw(found: dict[str, dict[int, list[float]]], path: Path) -> None:
                     list(rows), values, marker="o", linewidth=3 if tool == "cachy" else 1.2, label=tool
                 )
         panel.set(xscale="log", yscale="log", title=title, xlabel="recordings")
-    panels[0].legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=9, fontsize=8)
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 if __name__ == "__main__":
