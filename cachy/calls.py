@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .uploads import Calls, Upload
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
-_utc_now = datetime.now  # copied: see streaming._clock
+_utc_now = datetime.now  # copied: see cachy.clocks
 
 
 class Forward:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import redact, repeats
+from .clocks import utc as _utc
 from .exchange import Request, Response
 from .flights import PATIENCE, Flight
 from .keys import Canonical, Rules, rules_for
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from .providers import Claim, Provider
     from .settings import Settings
     from .stores import Store
-
-_utc = time.time  # copied: see streaming._clock
 
 
 class Recorded:

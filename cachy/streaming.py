@@ -6,21 +6,18 @@ Nothing here knows an HTTP client: a transport feeds raw pieces in and takes dec
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock, local
 from typing import Protocol
 from weakref import WeakSet
 
+from .clocks import elapsed as _clock
 from .exchange import Headers, Response
 from .notices import in_brief, say_once
 
 LARGEST = 64 * 1024 * 1024
 """Bytes of an answer above which it is handed on but not recorded."""
-
-# Copied, so that a program that freezes or mocks the clock (freezegun, time-machine) neither breaks nor skews us.
-_clock = time.perf_counter
 
 
 class Incomplete(Exception):

@@ -24,7 +24,7 @@ RUN_DIR = "CACHY_RUN_DIR"
 _DEBUG = 10  # logging.DEBUG: logging is only used where the program has imported it
 _LIVE = ("recorded", "bypassed", "escaped", "verified", "drifted")
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-_utc_now = datetime.now  # copied: see streaming._clock
+_utc_now = datetime.now  # copied: see cachy.clocks
 
 _run_dir: str | None = None
 _log = ""

@@ -19,7 +19,7 @@ LARGEST = 1024 * 1024
 """Bytes of a file of misses; when it would be larger the older half is forgotten."""
 
 _LONGEST = 128 * 1024  # bytes of a line; a request that makes a longer one is left out
-_utc_now = datetime.now  # copied: see streaming._clock
+_utc_now = datetime.now  # copied: see cachy.clocks
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import heapq
 import json
 import re
-import time
 from collections.abc import Iterable
 from itertools import chain, islice
 from typing import Any
 
+from ..clocks import elapsed as _clock
 from ..stores import Store
 
 BUDGET = 0.02  # seconds; the store grows, a person's patience does not
@@ -26,7 +26,6 @@ _RARE = 8  # words of them that are looked for in a line
 _FIRST = 3  # of these; where none of them stands, the others are not looked for
 _WORD = re.compile(rb"[\w\x80-\xff]{4,24}")
 _REQUEST = b'"request":'
-_clock = time.perf_counter
 _decoder = json.JSONDecoder()
 
 Json = Any

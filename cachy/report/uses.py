@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FORMAT = 1
-_utc_now = datetime.now  # copied: see streaming._clock
+_utc_now = datetime.now  # copied: see cachy.clocks
 
 Used = Mapping[str, Collection[str]]
 """Keys of recordings by the id of the test that used them; "" stands for what ran outside of any test."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Condition, Thread
 
-now = time.monotonic  # copied: a program may freeze it
+from ..clocks import monotonic as now
 
 
 class Threads:

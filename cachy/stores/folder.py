@@ -20,6 +20,7 @@ from contextlib import suppress
 from itertools import count
 from threading import RLock
 
+from ..clocks import utc_ns as _now
 from ..legacy import LINE
 from ..recording import provider_of
 from . import StoreError, absolute, cannot, check
@@ -34,7 +35,6 @@ _BESIDE = {".gitattributes": b"* -text\n", ".gitignore": b"/.aside/\n"}
 _ANSWER = b',"response":{'
 _SIZE = re.compile(rb',"size":(\d+)\}\}$')
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-_now = time.time_ns  # copied: a program may freeze the clock
 _numbers = count()
 _latest = 0  # the time of the newest file of this process
 _lock = RLock()

@@ -11,13 +11,13 @@ import json
 import os
 import sqlite3
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from typing import Any
 
 from .. import trust
+from ..clocks import utc
 from .descriptors import Witness, leave
 from .indexed import LOCK, Facts
 from .lines import Lines, Lost, Placed
@@ -94,7 +94,7 @@ def _files(store: str) -> list[str]:
 
 def _tidy(store: str, where: str) -> None:
     """Delete what this store needs no longer, and what no store has needed for long."""
-    start, now = _start(store), time.time()
+    start, now = _start(store), utc()
     with suppress(OSError), os.scandir(where) as entries:
         for entry in entries:
             # Another process may be making one for this store just now.

@@ -18,6 +18,7 @@ from itertools import islice
 from threading import RLock
 from weakref import WeakSet
 
+from ..clocks import monotonic as now
 from ..flights import Flight
 from ..notices import say_once
 from ..recording import recorded_at, response_of
@@ -25,7 +26,6 @@ from ..report.terminal import place
 from ..trust import user_folder
 from ..values import Limits
 from . import Store, StoreError, check, leases, open_store
-from .background import now
 from .link import Link, Remote
 from .shared_leases import SharedLeases
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from threading import RLock, Thread
 
+from ..clocks import monotonic as _clock
 from ..flights import LONGEST, PATIENCE, Flight
 from ..trust import user_folder
 from .locking import free_byte, take_byte
@@ -28,7 +29,6 @@ _PLACES = 2**30  # after the slots; what Windows can lock ends at 2**31
 _BEAT = 1.0  # seconds between two signs of life
 _PAUSE = 0.02  # seconds between two looks at a lease of another process
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-_clock = time.monotonic  # copied: a program may freeze it
 
 if sys.platform != "win32":
     _pread, _pwrite = os.pread, os.pwrite

@@ -9,9 +9,10 @@ from math import inf
 from threading import RLock, Thread
 from typing import Protocol
 
+from ..clocks import monotonic as now
 from ..notices import in_brief, say_once
 from . import Store, StoreError
-from .background import Threads, now
+from .background import Threads
 
 _AFTERWARDS = 0.2  # seconds to wait for threads that have only to see that it failed
 _TICK = 0.05  # seconds between two looks at what is under way

@@ -13,19 +13,18 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
+from ..clocks import utc as _now
 from ..notices import in_brief
 from ..recording import provider_of
 from ..report.terminal import place
 from . import StoreError, check
 from .folder import END, KEY, PYCACHY, SHARD, shard_of, to_file, to_line
 
-_now = time.time  # copied: a program may freeze the clock
 _process = 0
 """The process in which an object store was used first: its client's threads do not survive a fork."""
 

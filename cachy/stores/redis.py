@@ -10,11 +10,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from ..clocks import utc as _now
 from ..notices import in_brief
 from ..recording import provider_of
 from ..report.terminal import place
@@ -24,7 +24,6 @@ _BATCH = 128
 # Only who holds it may renew it or give it back: it may have expired and be another one's by now.
 _RENEW = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('pexpire', KEYS[1], ARGV[2]) or 0"
 _RELEASE = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1]) or 0"
-_now = time.time  # copied: a program may freeze the clock
 
 
 class RedisStore:

@@ -9,9 +9,9 @@ import os
 from math import inf
 from threading import RLock
 
+from ..clocks import monotonic as now
 from ..flights import LONGEST, PATIENCE, Flight
 from . import StoreError
-from .background import now
 from .link import Link, Remote
 
 _LEASE = 30.0  # seconds for which a lease is taken

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from threading import RLock
 from typing import Any, TypeVar
 
+from ..clocks import utc as _now
 from ..recording import provider_of
 from ..values import NO_LIMITS, Limits
 from . import StoreError, absolute, check
@@ -42,7 +42,6 @@ CREATE TRIGGER came AFTER INSERT ON recordings BEGIN
 CREATE TRIGGER went AFTER DELETE ON recordings BEGIN
     UPDATE total SET number = number - 1, size = size - old.size; END;
 """
-_now = time.time  # copied: a program may freeze the clock
 _Result = TypeVar("_Result")
 
 # One lock for all stores, which a fork waits for, so that no child inherits a connection in the middle of a statement.

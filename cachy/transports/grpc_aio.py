@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..providers import Claim
 
 _CHANNEL, _METHOD = 5, 6  # where the constructors of calls take them
-_clock = time.time  # copied: see streaming._clock
+_clock = time.time  # the one that grpc makes deadlines with
 
 
 def patch(kit: Kit) -> None:

@@ -14,6 +14,7 @@ LAYERS = [
     {
         "",
         "errors",
+        "clocks",
         "notices",
         "exchange",
         "trust",
