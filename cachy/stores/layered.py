@@ -59,7 +59,7 @@ class LayeredStore:
         """When each recording was last asked for there."""
         self._kept: dict[str, bytes] = {}
         """Fetched recordings that could not be written to the local store."""
-        self._unsent = self._unsent_bytes = self._lost = 0
+        self._unsent = self._unsent_bytes = self._lost = self._told = 0
         self._their_providers: frozenset[str] | None = None
         self._finalizes = False
 
@@ -216,8 +216,10 @@ class LayeredStore:
                 arrived = True
         finally:
             with self._lock:
-                self._lost += not arrived
                 self._unsent -= 1
+                if not arrived and not self._told:
+                    self._lost += 1
+                self._told = min(self._told - (self._told > 0 and not arrived), self._unsent)
                 self._unsent_bytes -= len(line)
             self._leases.sent(key)
 
@@ -225,7 +227,8 @@ class LayeredStore:
         """Wait until everything is sent, for the time limit at most; tell what is not. Never raises."""
         self._link.settle()
         with self._lock:
-            lost, self._lost = self._lost + self._unsent, 0
+            lost = self._lost + self._unsent - self._told
+            self._lost, self._told = 0, self._unsent
         if lost:
             what = "1 new recording is" if lost == 1 else f"{lost} new recordings are"
             say_once(

@@ -366,6 +366,24 @@ def test_what_is_unsent_at_the_end_is_told(machine: Any, shared: Shared, capsys:
     assert "1 new recording is not in redis://host" in capsys.readouterr().err
 
 
+def test_what_was_told_as_unsent_is_not_told_again(machine: Any, shared: Shared, capsys: Any) -> None:
+    """Not even when it fails later on; and of what has arrived late nothing is told."""
+    store = machine(timeout=0.1)
+    shared.gate.clear()
+    store.put(A, line_of(A))
+    store.put(B, line_of(B))
+    store.flush()
+    assert "2 new recordings are not in redis://host" in capsys.readouterr().err
+    notices._said.clear()
+    store._link.fail("it hangs")
+    shared.problem = StoreError("gone")
+    shared.gate.set()
+    store._link._sending.settle(time.monotonic() + 20)
+    store.put(C, line_of(C))
+    store.flush()
+    assert "1 new recording is not in redis://host" in capsys.readouterr().err
+
+
 # One call across machines
 
 
