@@ -70,7 +70,10 @@ class Link:
 
     def send(self, job: Callable[[Remote | None], object]) -> bool:
         """The same for a job that may be long; it is given None when the store has failed meanwhile."""
-        return self._sending.do(lambda: job(None if self.down else self.connected()), inf) and self._watch()
+        begun = self._sending.do(lambda: job(None if self.down else self.connected()), inf)
+        if begun:
+            self._watch()  # without that it is sent all the same
+        return begun
 
     def connected(self) -> Remote:
         """The store. Raises StoreError when it cannot even be tried."""

@@ -384,6 +384,26 @@ def test_what_was_told_as_unsent_is_not_told_again(machine: Any, shared: Shared,
     assert "1 new recording is not in redis://host" in capsys.readouterr().err
 
 
+def test_no_more_threads(machine: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """At a limit of the system, what a thread that is there already sends is sent, and counted once."""
+    store = machine()
+    store.put(A, line_of(A))
+    while store._link._watched:
+        time.sleep(0.01)
+
+    class Refused(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("cachy.stores.link.Thread", Refused)
+    store.put(B, line_of(B))
+    store.put(B, line_of(B, "again"))
+    store.flush()
+    assert FolderStore(shared.url).get(B) == line_of(B, "again")
+    assert store._unsent == 0
+    assert capsys.readouterr().err == ""
+
+
 # One call across machines
 
 
