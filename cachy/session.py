@@ -43,6 +43,8 @@ class _Scope:
 
 _scope: ContextVar[_Scope | None] = ContextVar("cachy_scope", default=None)
 _shared: Session | None = None
+_enabled: Mapping[str, object] = {}
+"""The arguments of `enable`, which hold in blocks too, name by name."""
 _decided = False  # whether the start-up decision was made (by the hook or by a call of enable/disable)
 _lock = RLock()
 
@@ -93,10 +95,13 @@ def enable(
     `cwd`: the working directory that counts. `typed`: a person has said the arguments just now, so they come before
     the environment.
     """
-    global _shared, _decided
+    global _shared, _decided, _enabled
     with _lock:
         _decided = True
-        _shared = _open(settings.load(arguments, cwd=cwd, consent=True, scoped=typed), only, watch)
+        found = settings.load(arguments, cwd=cwd, consent=True, scoped=typed)
+        # A relative store keeps the meaning it has now.
+        _enabled = {**arguments, "store": found.store} if "store" in arguments else dict(arguments)
+        _shared = _open(found, only, watch)
         placeholders.take_back()
     hooks.install()
     return _shared is not None
@@ -124,10 +129,11 @@ def _replayed() -> frozenset[str]:
 
 def disable() -> None:
     """End the process-wide session and take the import hook off."""
-    global _shared, _decided, _patched_for_scopes
+    global _shared, _decided, _patched_for_scopes, _enabled
     with _lock:
         _decided = True
         _shared = None
+        _enabled = {}
         _patched_for_scopes = False
         placeholders.take_back()
         hooks.uninstall()
@@ -145,7 +151,7 @@ def using(
     """A session of its own for the current context; or `everywhere`, for all threads and tasks that are in no block of
     their own (a pytest test: its fixtures, event loops and threads were begun in other contexts)."""
     global _patched_for_scopes
-    found = settings.load(arguments, cwd=cwd, consent=True, scoped=True)
+    found = settings.load(arguments, cwd=cwd, consent=True, scoped=True, around=_enabled)
     session = _open(found, only, watch, scoped=True)
     try:
         with _shared_is(session) if everywhere else _entered(session):

@@ -97,6 +97,7 @@ def load(
     environ: Mapping[str, str] = os.environ,
     consent: bool = False,
     scoped: bool = False,
+    around: Mapping[str, object] | None = None,
 ) -> Settings:
     """Read all settings. Never raises: what cannot be read is told in `warnings` and its default used.
 
@@ -106,6 +107,7 @@ def load(
         environ: the environment.
         consent: whether the user asked for cachy by other means than the project's file.
         scoped: whether the arguments come before the environment.
+        around: of a block, the arguments of the `enable()` around it, which come after the environment.
     """
     warnings: list[str] = []
     wish = environ.get("CACHY", "").strip().lower()
@@ -120,6 +122,9 @@ def load(
     values = dict(_named(arguments or {}, "the arguments", warnings))
     given = _Source(values, lambda name: f"{kind} {name}", here)
     sources = [given, environment] if scoped else [environment, given]
+    if around:
+        values = dict(_named(around, "the arguments", warnings))
+        sources.append(_Source(values, lambda name: f"argument {name}", here))
     table = None
     if (settled := environ.get(_FROM_PARENT)) is not None:
         sources.append(_from_parent(settled, here, warnings))

@@ -150,6 +150,33 @@ def test_a_block_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -
         assert mode() == "replay"
 
 
+def test_a_block_leaves_as_it_is_what_it_does_not_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that `enable` named is refused in a block that replays, too, and a secret that it named stays one."""
+    cachy.enable("replay", hosts=["api.example.com"], redact=["pin"], ignore=["a"], store="calls.jsonl")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    for arguments in ({"ignore": ["b"], "redact": ["puk"]}, {"mode": "auto", "store": "other.jsonl"}):
+        with cachy.using(**arguments):  # type: ignore[arg-type]
+            current = session.current()
+            assert current is not None
+            found = current.engine.settings
+            assert current.registry.claim("https", "api.example.com", None, "/x") is not None
+            assert found.mode == arguments.get("mode", "replay")
+            assert found.ignore == tuple(arguments.get("ignore", ["a"]))
+            assert set(found.redact) == {"pin", *arguments.get("redact", [])}
+            folder = tmp_path / "below" if "store" in arguments else tmp_path
+            assert found.store == str(folder / str(arguments.get("store", "calls.jsonl")))
+    monkeypatch.setenv("CACHY_MODE", "record")
+    with cachy.using(store="other.jsonl"):
+        assert mode() == "record"  # which beats what `enable` says
+    cachy.disable()
+    monkeypatch.delenv("CACHY_MODE")
+    with cachy.using():
+        assert mode() == "auto"
+
+
 def test_enable_within_a_block_is_for_the_rest_of_the_process() -> None:
     """The block's own calls are still the block's."""
     with cachy.using("replay"):
