@@ -9,6 +9,7 @@ from collections import Counter
 from ..recording import Recording
 from ..report.terminal import place
 from ..stores import Store, open_store
+from . import shelf
 from .parsing import Parser
 from .talk import Problem, emit, line, progress, say
 
@@ -67,12 +68,15 @@ def copy(argv: list[str]) -> int:
     if not source.url.count("://") and os.path.realpath(source.url) == os.path.realpath(target.url):
         raise Problem("FROM and TO are the same store")
     outcome, problems = Outcome(), None
+    front = shelf.in_front(options.target) if options.replace else None
     try:
         for key, found in progress(source, len(source), "Copying"):
             try:
                 if len(key) == 32:
                     Recording.from_line(found)
                 put(target, key, found, outcome, options.replace)
+                if front is not None:
+                    front.delete(key)
             except ValueError:
                 outcome.skip("damaged", key[:8])
         problems = source.problems
@@ -81,6 +85,8 @@ def copy(argv: list[str]) -> int:
     finally:
         source.close()
         target.close()
+        if front is not None:
+            front.close()
     return max(outcome.tell("copied to", target.url, options.json), bool(problems))
 
 

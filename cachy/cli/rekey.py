@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
             say(f"{plan.damaged} damaged left alone; `cachy verify` names them")
         write = write and agreed(f"rewrite them in {terminal.place(store.url)}?", options.yes)
     if write:
-        front = shelf.in_front(options)
+        front = shelf.in_front(shelf.loaded(options.store).store)
         work.do(front)
         if front is not None:
             front.close()

@@ -50,9 +50,8 @@ def close() -> None:
         _in_use.pop().close()
 
 
-def in_front(options: argparse.Namespace) -> Store | None:
-    """What this machine keeps of the shared store that is meant, and replays; None when there is no such thing."""
-    url = loaded(options.store).store
+def in_front(url: str) -> Store | None:
+    """What this machine keeps of the shared store at `url`, and replays; None when there is no such thing."""
     if "://" not in url:
         return None
     from ..stores.layered import local_path

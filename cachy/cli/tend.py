@@ -112,7 +112,7 @@ def _delete(store: Store, found: Sequence[Entry], options: argparse.Namespace) -
             return 0
     deleted = 0
     if not options.dry_run:
-        front = shelf.in_front(options)
+        front = shelf.in_front(shelf.loaded(options.store).store)
         for entry in progress(found, count, "Deleting"):
             deleted += store.delete(entry.key)
             if front is not None:

@@ -155,7 +155,7 @@ CLI = "import sys; from cachy.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def test_what_is_deleted_is_asked_for_again(machine: Any, provider: Provider) -> None:
-    """`rm` and `rekey` reach what this machine keeps of a shared store, too: else it would go on replaying it."""
+    """`rm`, `rekey` and `copy --replace` reach what this machine keeps of a shared store, too: else it would go on replaying it."""
     one = machine("one")
     one.run(SYNC, provider.url, "a", "b")
     _, err = one.run(CLI, "prune", "--text", "b", "--yes")
@@ -171,6 +171,12 @@ def test_what_is_deleted_is_asked_for_again(machine: Any, provider: Provider) ->
     with sqlite3.connect(kept) as database:
         assert database.execute("SELECT count(*) FROM recordings").fetchone() == (1,)
     database.close()
+    cassette = str(one.folder / "new.jsonl")
+    first, _ = one.run(SYNC, provider.url, "c")
+    other, _ = one.run(SYNC, provider.url, "c", CACHY_STORE=cassette)
+    assert other != first
+    one.run(CLI, "copy", cassette, one.env["CACHY_STORE"], "--replace")
+    assert one.run(SYNC, provider.url, "c")[0] == other
 
 
 def test_teams_share_a_server_and_no_recording(tmp_path: Path, provider: Provider) -> None:
