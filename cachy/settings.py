@@ -160,7 +160,7 @@ def load(
     if from_ci:
         found["mode"], origins["mode"] = "replay", "CI"
     if "store" not in found:
-        found["store"] = _default_store(project, here, warnings)
+        found["store"] = trust.default_store(project, here, warnings)
     wanted = found.pop("enabled", True) and found.get("mode") != "off"
     active = consent or (table is not None and wanted and _may_activate(project, warnings))
     for name in READERS:
@@ -329,20 +329,6 @@ def _store_path(store: str, source: _Source) -> str:
     if source.confined and source.folder is not None and not trust.inside(path, source.folder):
         raise ValueError(_INSIDE)
     return path + os.sep if store.endswith(("/", os.sep)) else path  # the slash says that it is a folder
-
-
-def _default_store(project: str | None, here: str | None, warnings: list[str]) -> str:
-    if project is not None:
-        path = os.path.join(project, "cachy.jsonl")
-        if trust.inside(path, project):
-            return path
-        warnings.append(f"{path} leads out of the project and is not used; set CACHY_STORE to where it leads")
-        here = None
-    beside = os.path.join(here or "", "cachy.jsonl")
-    folder = trust.user_folder("cache")
-    if folder is None or (here and os.path.exists(beside)):
-        return beside
-    return os.path.join(folder, "cachy.jsonl")
 
 
 def _may_activate(project: str | None, warnings: list[str]) -> bool:

@@ -122,3 +122,19 @@ def _write(projects: set[str]) -> str:
         os.unlink(aside)
         raise
     return path
+
+
+def default_store(project: str | None, here: str | None, warnings: list[str]) -> str:
+    """Where recordings lie when nobody says it: inside the project, or beside the program if there are some already,
+    or in the user's own folder."""
+    if project is not None:
+        path = os.path.join(project, "cachy.jsonl")
+        if inside(path, project):
+            return path
+        warnings.append(f"{path} leads out of the project and is not used; set CACHY_STORE to where it leads")
+        here = None
+    beside = os.path.join(here or "", "cachy.jsonl")
+    folder = user_folder("cache")
+    if folder is None or (here and os.path.exists(beside)):
+        return beside
+    return os.path.join(folder, "cachy.jsonl")
