@@ -104,6 +104,17 @@ def test_what_git_knows(store: Path, run: Run, monkeypatch: pytest.MonkeyPatch) 
     assert (facts["git"]["text"], facts["merges"]["status"]) == ("it is tracked", "ok")
 
 
+def test_git_has_no_part_outside_of_a_project(store: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the store lies in the user's cache folder, and nobody means to commit it."""
+    elsewhere = store.parent.parent / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    facts = json.loads(run("doctor", "--no-self-test", "--json", "--store", str(store))[1])["sections"][
+        "store"
+    ]
+    assert [check["name"] for check in facts] == ["recordings", "health"]
+
+
 def test_the_last_miss_is_named(store: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the verb that explains it."""
     monkeypatch.setenv("CACHY", "1")

@@ -42,7 +42,8 @@ def checks(given: str | None) -> Iterator[Check]:
     if is_path:
         if not os.access(found.store, os.W_OK):
             yield Check("writable", "wrong", f"{where} may not be written to: nothing new is recorded")
-        yield from _git(found.store)
+        if found.project:  # else it lies in the user's cache folder, and nobody means to commit it
+            yield from _git(found.store)
     if missed := misses.last(found.store):
         text = str(missed[0].get("message", "")).splitlines()[:1]
         yield Check("last miss", "note", f"{missed[0].get('at', '')} {''.join(text)}", "cachy diff @last")
