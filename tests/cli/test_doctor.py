@@ -104,6 +104,24 @@ def test_what_git_knows(store: Path, run: Run, monkeypatch: pytest.MonkeyPatch) 
     assert (facts["git"]["text"], facts["merges"]["status"]) == ("it is tracked", "ok")
 
 
+def test_what_git_knows_of_other_stores(store: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder is added as one; a database is nothing for git."""
+    monkeypatch.setenv("CACHY", "1")
+    subprocess.run(["git", "init", "-q"], check=True)
+    for name in ("calls/", "calls.db"):
+        assert run("copy", "cachy.jsonl", name)[0] == 0
+    monkeypatch.setenv("CACHY_STORE", "calls/")
+    assert looked(run, status=0)["store"]["git"]["todo"] == "git add calls"
+    monkeypatch.setenv("CACHY_STORE", "calls.db")
+    assert {"git", "merges"}.isdisjoint(looked(run, status=0)["store"])
+    subprocess.run(["git", "add", "."], check=True)
+    facts = looked(run, status=0)["store"]
+    assert facts["git"]["todo"] == "git rm --cached calls.db, and add calls.db* to .gitignore"
+    assert "merges" not in facts
+    monkeypatch.setenv("CACHY_STORE", "calls/")
+    assert looked(run, status=0)["store"]["git"]["text"] == "it is tracked"
+
+
 def test_git_has_no_part_outside_of_a_project(store: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """There the store lies in the user's cache folder, and nobody means to commit it."""
     elsewhere = store.parent.parent / "elsewhere"

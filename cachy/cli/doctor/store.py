@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ...explain import misses
 from ...report.messages import size
 from ...report.terminal import place
-from ...stores import Store, StoreError, open_store
+from ...stores import SQLITE, Store, StoreError, open_store
 from ..check import Checks, facts, of_store
 from ..shelf import loaded
 from . import Check
@@ -68,11 +68,17 @@ def _health(store: Store, names: frozenset[str]) -> Iterator[Check]:
 
 
 def _git(path: str) -> Iterator[Check]:
-    folder, name = os.path.split(path)
+    folder, name = os.path.split(path.rstrip("/" + os.sep))
     if _asked(folder, "rev-parse", "--is-inside-work-tree") != "true":
         yield Check("git", "note", "not in a git repository: CI and others cannot replay these recordings")
         return
-    if _asked(folder, "ls-files", "--", name):
+    tracked = _asked(folder, "ls-files", "--", name)
+    if name.lower().endswith(SQLITE):  # as `cachy init` says
+        if tracked:
+            todo = f"git rm --cached {name}, and add {name}* to .gitignore"
+            yield Check("git", "note", "it is tracked, and git cannot merge a database", todo)
+        return
+    if tracked:
         yield Check("git", "ok", "it is tracked")
     elif _asked(folder, "check-ignore", "--", name):
         yield Check("git", "note", "git ignores it: CI and others cannot replay these recordings")
