@@ -8,7 +8,7 @@ and those of third parties are looked up only when nothing built in claims a hos
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from ..notices import in_brief, say_once
 from . import anthropic, bedrock, cohere, google, huggingface, ollama, openai, plain, voyage
 from .base import Provider
 from .hosts import ANY_PORT, DEFAULT_PORTS, Pattern, address, is_loopback, plain_host, written
-from .shapes import shape_of
+from .shapes import is_unmistakable, shape_of
 
 if TYPE_CHECKING:
     from ..settings import HostRule
@@ -27,6 +27,7 @@ _FAMILIES = (openai, anthropic, google, bedrock, cohere, huggingface, ollama, vo
 _OURS = frozenset(family.__name__ for family in _FAMILIES)
 _BUILT_IN = tuple(provider for family in _FAMILIES for provider in family.PROVIDERS)
 _NO_PORT = 65536  # what matches it matches any port
+_LOOKS = 3  # calls to an unknown host whose paths are looked at: SDKs ask for a model's list or a token first
 _MOST_HOSTS = 10_000  # remembered at once: a crawler meets hosts without end
 
 
@@ -159,6 +160,27 @@ class Place:
         return self.providers[0] if self.providers else plain.PLAIN
 
 
+@dataclass(frozen=True, slots=True)
+class _Stranger(Place):
+    """A host that we do not know, for its first calls: should it be an API of a model, the user wants to know."""
+
+    looks: Iterator[int]
+    forget: Callable[[], object]
+    """Call it when there were looks enough."""
+
+    def claim(self, path: str) -> Claim | None:
+        if is_unmistakable(path):
+            # A base URL in the program (`OpenAI(base_url=...)`), which nothing but the path tells of.
+            say_once(
+                f"calls to {self.host} look like a model's API and are not recorded, as that host is not known;"
+                f" CACHY_HOSTS={self.host} records them"
+            )
+            self.forget()
+        elif next(self.looks, None) is None:
+            self.forget()
+        return None
+
+
 class Registry:
     """The hosts that one session is responsible for."""
 
@@ -184,7 +206,16 @@ class Registry:
         except KeyError:
             if len(self._places) >= _MOST_HOSTS:
                 self._places.clear()
-            place = self._places[at] = self._meet(scheme, plain_host(host), port)
+            name = plain_host(host)
+            place = self._meet(scheme, name, port)
+            if place is None and self._only is None and scheme in DEFAULT_PORTS:
+
+                def forget() -> None:
+                    self._places[at] = None
+
+                name = written(scheme, name, port)
+                place = _Stranger(name, (), False, {}, None, iter(range(_LOOKS)), forget)
+            self._places[at] = place
             return place
 
     def expects(self, host: str, port: int) -> bool:

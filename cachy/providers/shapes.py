@@ -25,6 +25,11 @@ _GENERATION = re.compile(
     r"|/converse(?:-stream)?)$"
 )
 
+# What no other kind of service has, so that a word about it is worth while.
+_UNMISTAKABLE = re.compile(
+    r"(?:/chat/completions|/v1/(?:messages|responses|embeddings)|:(?:stream)?[gG]enerateContent)$"
+)
+
 
 def shape_of(path: str) -> str:
     """The name of the provider whose API has this path (`openai` for `/v1/chat/completions`), or ""."""
@@ -35,3 +40,8 @@ def shape_of(path: str) -> str:
 def promises_json(path: str) -> bool:
     """Whether the endpoint at this path answers with JSON or a stream of events, and with nothing else."""
     return _GENERATION.search(path.rstrip("/")) is not None
+
+
+def is_unmistakable(path: str) -> bool:
+    """Whether only an API of a language model has this path."""
+    return _UNMISTAKABLE.search(path) is not None

@@ -431,3 +431,32 @@ def test_a_provider_of_ones_own_needs_few_facts() -> None:
     own = Provider(name="own", finished=finished, hosts=("own.example",))
     assert "anthropic-beta" in own.headers
     assert own.key_env == ()
+
+
+def test_a_host_that_speaks_a_models_api_is_told_of(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base URL that stands in the program names a host that nobody told us of: one line, once, and no claim."""
+    monkeypatch.setattr("cachy.notices._said", set())
+    registry = Registry()
+    for path in ("/v1/models", "/v1/chat/completions", "/v1/chat/completions"):
+        assert registry.claim("http", "127.0.0.1", 8123, path) is None
+    assert capsys.readouterr().err == (
+        "cachy: calls to 127.0.0.1:8123 look like a model's API and are not recorded, as that host is not known;"
+        " CACHY_HOSTS=127.0.0.1:8123 records them\n"
+    )
+    assert registry.place("http", "127.0.0.1", 8123) is None
+
+
+def test_other_unknown_hosts_are_not_told_of(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some calls nobody looks at their paths any more; nor ever where pycachy's `doms` say what counts."""
+    monkeypatch.setattr("cachy.notices._said", set())
+    registry = Registry()
+    for number in range(5):
+        assert registry.claim("https", "shop.example", None, f"/messages/{number}") is None
+    assert registry.place("https", "shop.example", None) is None
+    assert Registry(only=["api.openai.com"]).claim("https", "a.example", None, "/v1/messages") is None
+    assert Registry().claim("ws", "b.example", None, "/v1/messages") is None
+    assert capsys.readouterr().err == ""
