@@ -24,8 +24,6 @@ TOOLS |= {
     "cachy-sqlite": TOOLS["cachy"],
     "requests-cache": ["requests-cache"],
 }
-for tool in ("pycachy", "vcrpy-json", "vcrpy-yaml"):
-    TOOLS[tool] = [*TOOLS[tool], "httpx"]
 LARGEST = {
     "none": 10, "cachy": 10**6, "cachy-folder": 100_000, "cachy-sqlite": 10**6, "pycachy": 100_000,
     "vcrpy-json": 10_000, "vcrpy-yaml": 1_000, "hishel": 10_000, "requests-cache": 10_000,

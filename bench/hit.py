@@ -19,9 +19,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TOOLS = {
     "cachy": [str(HERE.parent), "httpx", "httpx2", "aiohttp"],
-    "pycachy": ["pycachy==0.0.22", "httpx2"],
-    "vcrpy-yaml": ["vcrpy>=9", "httpx2", "aiohttp"],
-    "vcrpy-json": ["vcrpy>=9", "httpx2", "aiohttp"],
+    "pycachy": ["pycachy==0.0.22", "httpx", "httpx2"],
+    "vcrpy-yaml": ["vcrpy>=9", "httpx", "httpx2", "aiohttp"],
+    "vcrpy-json": ["vcrpy>=9", "httpx", "httpx2", "aiohttp"],
     "hishel": ["hishel[httpx]>=2", "httpx"],
 }
 MANY = "300"  # different prompts in turn: more than any tool here remembers

@@ -22,6 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+FLOOR = "floor.invalid"  # a host that no tool cares for: some patch the client with `MockTransport` too
 PROMPT = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "word " * 180}], "temperature": 0.2}
 
 
@@ -123,7 +124,10 @@ def open_tool(tool: str, lib: Any, folder: Path, count: int, kind: str, host: st
         ) as cassette:
             pass
         recorder = vcr.VCR(
-            serializer=path.suffix[1:], record_mode="new_episodes", match_on=["method", "uri", "body"]
+            serializer=path.suffix[1:],
+            record_mode="new_episodes",
+            match_on=["method", "uri", "body"],
+            ignore_hosts=[FLOOR],
         )
         cassette_context = recorder.use_cassette(str(path), allow_playback_repeats=True)
         cassette = cassette_context.__enter__()
@@ -156,6 +160,7 @@ def measure(args: argparse.Namespace) -> float:
     server = serve(args.body)
     host = f"127.0.0.1:{server.server_port}"
     url = f"http://{host}/v1/chat/completions"
+    floor_url = f"http://{FLOOR}/v1/chat/completions"
     headers = [(b"content-type", content_type.encode())]
     # The floor hands out the pieces that a replay hands out; a client's own work per piece is not the tool's.
     events = (
@@ -188,9 +193,16 @@ def measure(args: argparse.Namespace) -> float:
 
             def call(which: Any) -> None:
                 if args.body == "json":
-                    assert "id" in which.request(method, url, **next(turns)).json()
+                    assert (
+                        "id"
+                        in which.request(
+                            method, floor_url if which is floor_client else url, **next(turns)
+                        ).json()
+                    )
                     return
-                with which.stream(method, url, **next(turns)) as response:
+                with which.stream(
+                    method, floor_url if which is floor_client else url, **next(turns)
+                ) as response:
                     assert sum(map(len, response.iter_bytes())) == len(body)
 
             for _ in contents:
@@ -203,9 +215,18 @@ def measure(args: argparse.Namespace) -> float:
 
             async def acall(which: Any) -> None:
                 if args.body == "json":
-                    assert "id" in (await which.request(method, url, **next(turns))).json()
+                    assert (
+                        "id"
+                        in (
+                            await which.request(
+                                method, floor_url if which is floor_client else url, **next(turns)
+                            )
+                        ).json()
+                    )
                     return
-                async with which.stream(method, url, **next(turns)) as response:
+                async with which.stream(
+                    method, floor_url if which is floor_client else url, **next(turns)
+                ) as response:
                     assert sum([len(piece) async for piece in response.aiter_bytes()]) == len(body)
 
             async def main() -> list[tuple[float, float]]:
