@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-FLOOR = "floor.invalid"  # a host that no tool cares for: some patch the client with `MockTransport` too
+FLOOR = "127.0.0.2"  # a host that no tool cares for: some patch the client with `MockTransport` too
 PROMPT = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "word " * 180}], "temperature": 0.2}
 
 
@@ -160,7 +160,7 @@ def measure(args: argparse.Namespace) -> float:
     server = serve(args.body)
     host = f"127.0.0.1:{server.server_port}"
     url = f"http://{host}/v1/chat/completions"
-    floor_url = f"http://{FLOOR}/v1/chat/completions"
+    floor_url = f"http://{FLOOR}:{server.server_port}/v1/chat/completions"
     headers = [(b"content-type", content_type.encode())]
     # The floor hands out the pieces that a replay hands out; a client's own work per piece is not the tool's.
     events = (
