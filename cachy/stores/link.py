@@ -54,6 +54,9 @@ class Link:
     def begin(self) -> None:
         """Start anew, in a process that has no threads yet."""
         self._lock = RLock()
+        self._connecting = (
+            RLock()
+        )  # of the threads alone: to connect, and to import what that takes, may last
         self._asking = Threads(8, self._failed)
         self._sending = Threads(2, self._failed)
         self._watched = False
@@ -77,7 +80,7 @@ class Link:
 
     def connected(self) -> Remote:
         """The store. Raises StoreError when it cannot even be tried."""
-        with self._lock:
+        with self._connecting:
             if self._remote is None:
                 self._remote = self._connect()
             return self._remote

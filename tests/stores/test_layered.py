@@ -344,6 +344,28 @@ def test_an_answer_that_does_not_come_costs_the_time_limit_once(
     assert shared.asked == ["get"]
 
 
+def test_a_client_that_does_not_come_to_life_costs_the_time_limit_once(tmp_path: Path, capsys: Any) -> None:
+    """Its import waits for ever in a child that was forked while another thread imported it. Nobody waits with it."""
+    gate = threading.Event()
+
+    def connect() -> Any:
+        gate.wait(30)
+        raise StoreError("redis://host is gone")
+
+    local = JsonlStore(tmp_path / "local.jsonl")
+    store = LayeredStore(local, Link("redis://host", connect, 0.1, local.url))
+    began = store.fetch(A)
+    assert began is not None
+    assert store.fetch(B) is not None
+    began.wait(20)
+    assert began.landed
+    assert store.fetch(C) is None
+    assert "no answer within 0.1 s" in capsys.readouterr().err
+    assert not gate.is_set()
+    gate.set()
+    store.close()
+
+
 def test_who_waits_for_a_lease_when_it_fails_goes_on(machine: Any, shared: Shared) -> None:
     """Nobody waits for a store that is gone."""
     one, other = machine(), machine()
