@@ -29,7 +29,7 @@ def misses_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def index_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the indexes of a test's large stores lie."""
     folder = tmp_path / "cache" / "index"
-    monkeypatch.setattr("cachy.stores.index.folder", lambda: str(folder))
+    monkeypatch.setattr("cachy.stores.side_files.folder", lambda: str(folder))
     return folder
 
 

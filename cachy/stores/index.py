@@ -16,8 +16,7 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from typing import Any
 
-from .. import trust
-from ..clocks import utc
+from . import side_files
 from .descriptors import Witness, leave
 from .indexed import LOCK, Facts
 from .lines import Lines, Lost, Placed
@@ -29,23 +28,15 @@ _VERSION = 1
 _PAGE = 512  # rows taken at a time by whoever wants all
 _SAMPLES = 16  # places of the file that have to look as they did
 _SAMPLE = 64  # bytes looked at in each
-_REPLACED = 60  # seconds after which an index that does not fit is deleted
-_UNUSED = 90 * 86400  # seconds after which the index of a file that nobody asks for is deleted
 _SCHEMA = """
 CREATE TABLE place (offset INTEGER PRIMARY KEY, length INTEGER NOT NULL, key BLOB NOT NULL UNIQUE);
 CREATE TABLE facts (id INTEGER PRIMARY KEY, json TEXT NOT NULL);
 """
 
 
-def folder() -> str | None:
-    """Where the indexes lie, or None when the user has no home."""
-    cache = trust.user_folder("cache")
-    return cache and os.path.join(cache, "index")
-
-
 def find(store: str, now: Facts, read: Read) -> tuple[Index, Lines] | None:
     """The index that fits the file at `store` as it is `now`, and where reading goes on; or None. Never raises."""
-    for path in _files(store):
+    for path in side_files.of(store):
         try:
             index = Index(path, store)
             if index.fits(now, read):
@@ -58,49 +49,19 @@ def find(store: str, now: Facts, read: Read) -> tuple[Index, Lines] | None:
 
 def create(store: str) -> Index | None:
     """A new and empty index, or None when that is impossible. Never raises."""
-    where = folder()
+    where = side_files.folder()
     if where is None:
         return None
     try:
         os.makedirs(where, mode=0o700, exist_ok=True)
-        _tidy(store, where)
+        side_files.tidy(store, where)
         # Under a name that no other ever has: SQLite would take the journal that a killed process left beside a
         # former database of this name for the new one's (https://sqlite.org/howtocorrupt.html#_unlink_).
-        handle, path = tempfile.mkstemp(prefix=_start(store), suffix=".sqlite", dir=where)
+        handle, path = tempfile.mkstemp(prefix=side_files.start(store), suffix=".sqlite", dir=where)
         os.close(handle)
         return Index(path, store, new=True)
     except (OSError, sqlite3.Error, Lost):
         return None
-
-
-def _start(store: str) -> str:
-    """With what the names of the indexes of one store begin."""
-    return blake2b(os.fsencode(store), digest_size=16).hexdigest() + "-"
-
-
-def _files(store: str) -> list[str]:
-    """The indexes of the store at an absolute path, the newest first."""
-    where, start = folder(), _start(store)
-    try:
-        entries = [
-            entry
-            for entry in os.scandir(where or os.devnull)
-            if entry.name.startswith(start) and entry.name.endswith(".sqlite")
-        ]
-        return [entry.path for entry in sorted(entries, key=lambda entry: -entry.stat().st_mtime_ns)]
-    except OSError:
-        return []
-
-
-def _tidy(store: str, where: str) -> None:
-    """Delete what this store needs no longer, and what no store has needed for long."""
-    start, now = _start(store), utc()
-    with suppress(OSError), os.scandir(where) as entries:
-        for entry in entries:
-            # Another process may be making one for this store just now.
-            kept = _REPLACED if entry.name.startswith(start) else _UNUSED
-            if entry.stat().st_mtime < now - kept:
-                os.unlink(entry)
 
 
 class Index:

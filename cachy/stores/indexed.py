@@ -169,6 +169,10 @@ class IndexedFile:
 
     def _resume(self, fd: int, now: os.stat_result) -> None:
         if self._may_index and now.st_size >= _SCANNED:
+            from . import side_files
+
+            if not side_files.of(self._path):
+                return
             from .index import find
 
             if found := find(self._path, _facts(now), lambda size, offset: _pread(fd, size, offset)):

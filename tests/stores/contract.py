@@ -16,7 +16,7 @@ import pytest
 import cachy
 from cachy.exchange import Response
 from cachy.recording import Recording
-from cachy.stores import index, indexed
+from cachy.stores import indexed, side_files
 
 ROOT = str(Path(cachy.__file__).parent.parent)
 
@@ -43,9 +43,9 @@ def child(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str
     env["CACHY"] = "0"
     prelude = (
         f"import sys; sys.path[:0] = {[ROOT, str(Path(ROOT) / 'tests'), str(Path(__file__).parents[1])]!r}\n"
-        "from cachy.stores import StoreError, index, indexed, open_store\n"
+        "from cachy.stores import StoreError, index, side_files, indexed, open_store\n"
         "from cachy.stores.jsonl import JsonlStore\n"
-        f"index.folder = lambda: {index.folder()!r}\n"
+        f"side_files.folder = lambda: {side_files.folder()!r}\n"
         f"indexed._SCANNED, indexed._IN_MEMORY = {indexed._SCANNED}, {indexed._IN_MEMORY}\n"
     )
     pipe = subprocess.PIPE

@@ -12,7 +12,7 @@ import pytest
 from stores.contract import KEYS, A, B, C, line_of
 
 from cachy.cli import main
-from cachy.stores import index, indexed
+from cachy.stores import indexed, side_files
 from cachy.stores.jsonl import JsonlStore
 
 D = KEYS[3]
@@ -27,7 +27,7 @@ def side_file(
     """Every test runs twice: the second time all files are large enough for an index in a file of its own."""
     if request.param == "side file":
         folder = tmp_path_factory.mktemp("side")
-        monkeypatch.setattr(index, "folder", lambda: str(folder))
+        monkeypatch.setattr(side_files, "folder", lambda: str(folder))
         monkeypatch.setattr(indexed, "_SCANNED", 1)
         monkeypatch.setattr(indexed, "_IN_MEMORY", 1)
 

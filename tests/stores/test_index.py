@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from stores.contract import line_of
 
-from cachy.stores import index, indexed
+from cachy.stores import indexed, side_files
 from cachy.stores.jsonl import JsonlStore
 
 KEYS = [f"{number * 7919:032x}" for number in range(1, 201)]
@@ -41,7 +41,7 @@ class Reading:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache" / "index"
-    monkeypatch.setattr(index, "folder", lambda: str(folder))
+    monkeypatch.setattr(side_files, "folder", lambda: str(folder))
     monkeypatch.setattr(indexed, "_SCANNED", 10_000)
     return folder
 
@@ -266,7 +266,7 @@ def test_a_cache_folder_that_cannot_be_written(
     folder.write_text("not a folder")
     store = reopen()
     expect(store, path)
-    monkeypatch.setattr(index, "folder", lambda: None)
+    monkeypatch.setattr(side_files, "folder", lambda: None)
     store = reopen()
     expect(store, path)
 
@@ -295,9 +295,9 @@ def test_a_program_that_closes_every_descriptor(
     reopen().close()
     code = f"""
 import os
-from cachy.stores import index, indexed
+from cachy.stores import index, side_files, indexed
 from cachy.stores.jsonl import JsonlStore
-index.folder, indexed._SCANNED = lambda: {str(folder)!r}, 10_000
+side_files.folder, indexed._SCANNED = lambda: {str(folder)!r}, 10_000
 store = JsonlStore({str(path)!r})
 assert store.get({KEYS[0]!r})
 assert store._index is not None

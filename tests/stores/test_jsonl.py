@@ -19,7 +19,7 @@ from stores.contract import KEYS, A, B, C, StoreContract, child, line_of, run
 
 import cachy
 from cachy.recording import response_of
-from cachy.stores import StoreError, index, indexed, jsonl, lines, locking, open_store
+from cachy.stores import StoreError, indexed, jsonl, lines, locking, open_store, side_files
 from cachy.stores.jsonl import JsonlStore
 
 ROOT = str(Path(cachy.__file__).parent.parent)
@@ -49,7 +49,7 @@ def side_file(
     if request.param == "in memory":
         return None
     folder = tmp_path_factory.mktemp("side")
-    monkeypatch.setattr(index, "folder", lambda: str(folder))
+    monkeypatch.setattr(side_files, "folder", lambda: str(folder))
     monkeypatch.setattr(indexed, "_SCANNED", 1)
     monkeypatch.setattr(indexed, "_IN_MEMORY", 1)
     return folder

@@ -12,7 +12,7 @@ from stores.contract import A, B, line_of
 
 import cachy
 from cachy import clocks, recorded, streaming
-from cachy.stores import background, folder, index, leases, sqlite
+from cachy.stores import background, folder, leases, side_files, sqlite
 from cachy.values import Limits
 
 freezegun = pytest.importorskip("freezegun")
@@ -24,7 +24,7 @@ def test_the_clocks_go_on() -> None:
     with freezegun.freeze_time("2099-01-01"):
         assert time.time() > real + 86400
         assert real <= clocks.utc() < real + 3600
-        for now in (recorded._utc, sqlite._now, index.utc):
+        for now in (recorded._utc, sqlite._now, side_files.utc):
             assert now() < real + 3600
         assert folder._now() < (real + 3600) * 1e9
         for now in (streaming.now, background.now, leases._clock):
