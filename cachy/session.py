@@ -253,4 +253,4 @@ def _open(
         tally.configure(found.store, found.summary, note)
     for when in _bootstrap.when_active:
         when()
-    return Session(Engine(found, store, watch), Registry(found.hosts, only))
+    return Session(Engine(found, store, watch), Registry(found.hosts, only, tells=True))

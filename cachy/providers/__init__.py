@@ -184,8 +184,12 @@ class _Stranger(Place):
 class Registry:
     """The hosts that one session is responsible for."""
 
-    def __init__(self, rules: Sequence[HostRule] = (), only: Sequence[str] | None = None) -> None:
-        """`rules` come from the settings; `only`: these domains (`host[:port]`, all below) and no others."""
+    def __init__(
+        self, rules: Sequence[HostRule] = (), only: Sequence[str] | None = None, tells: bool = False
+    ) -> None:
+        """`rules` come from the settings; `only`: these domains (`host[:port]`, all below) and no others; `tells`:
+        whether the user is told of a host that should perhaps be in the settings."""
+        self._tells = tells and only is None
         self._rules = [(pattern, rule) for rule in rules if (pattern := _pattern(rule.pattern))]
         # The narrowest rule wins: a host before a wildcard, a port before any port; else the first one.
         self._rules.sort(key=lambda pair: ("*" in pair[0].host, pair[0].port in (None, ANY_PORT)))
@@ -208,7 +212,7 @@ class Registry:
                 self._places.clear()
             name = plain_host(host)
             place = self._meet(scheme, name, port)
-            if place is None and self._only is None and scheme in DEFAULT_PORTS:
+            if place is None and self._tells and scheme in DEFAULT_PORTS:
 
                 def forget() -> None:
                     self._places[at] = None

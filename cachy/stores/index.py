@@ -37,13 +37,15 @@ CREATE TABLE facts (id INTEGER PRIMARY KEY, json TEXT NOT NULL);
 def find(store: str, now: Facts, read: Read) -> tuple[Index, Lines] | None:
     """The index that fits the file at `store` as it is `now`, and where reading goes on; or None. Never raises."""
     for path in side_files.of(store):
+        index: Index | None = None
         try:
             index = Index(path, store)
             if index.fits(now, read):
                 return index, index.lines()
-            index.close()
         except Exception:  # noqa: BLE001 - whatever somebody else left there, the file itself tells all
-            continue
+            pass
+        if index is not None:
+            index.close()
     return None
 
 
@@ -73,12 +75,15 @@ class Index:
         self._store = store
         self._pid = 0
         self._connection = self._connected()
-        if new:
-            self._connection.executescript(_SCHEMA)
-        self._facts = self._read_facts()
-        if self._facts and (self._facts["version"], self._facts["store"]) != (_VERSION, store):
+        try:
+            if new:
+                self._connection.executescript(_SCHEMA)
+            self._facts = self._read_facts()
+            if self._facts and (self._facts["version"], self._facts["store"]) != (_VERSION, store):
+                raise Lost
+        except BaseException:
             self.close()
-            raise Lost
+            raise
 
     def fits(self, now: Facts, read: Read) -> bool:
         """Whether the file is the one that was indexed, or that one and more behind it."""

@@ -159,11 +159,11 @@ class IndexedFile:
         while not lines.foreign:  # one block without a recording is enough to know
             data = _pread(fd, size, lines.end)
             used = lines.feed(data, last=len(data) < size)
+            if lines.end - lines.start >= _IN_MEMORY:
+                self._write_down(fd, _facts(now))
             if len(data) < size:
                 break
             size = BLOCK if used else 2 * size  # a line that is longer than the block
-            if lines.end - lines.start >= _IN_MEMORY:
-                self._write_down(fd, _facts(now))
 
     # The side file: see `cachy.stores.index`, which is imported for a large file only
 

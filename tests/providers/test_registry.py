@@ -438,7 +438,7 @@ def test_a_host_that_speaks_a_models_api_is_told_of(
 ) -> None:
     """A base URL that stands in the program names a host that nobody told us of: one line, once, and no claim."""
     monkeypatch.setattr("cachy.notices._said", set())
-    registry = Registry()
+    registry = Registry(tells=True)
     for path in ("/v1/models", "/v1/chat/completions", "/v1/chat/completions"):
         assert registry.claim("http", "127.0.0.1", 8123, path) is None
     assert capsys.readouterr().err == (
@@ -453,10 +453,14 @@ def test_other_unknown_hosts_are_not_told_of(
 ) -> None:
     """After some calls nobody looks at their paths any more; nor ever where pycachy's `doms` say what counts."""
     monkeypatch.setattr("cachy.notices._said", set())
-    registry = Registry()
+    registry = Registry(tells=True)
     for number in range(5):
         assert registry.claim("https", "shop.example", None, f"/messages/{number}") is None
     assert registry.place("https", "shop.example", None) is None
-    assert Registry(only=["api.openai.com"]).claim("https", "a.example", None, "/v1/messages") is None
-    assert Registry().claim("ws", "b.example", None, "/v1/messages") is None
+    assert Registry().claim("https", "c.example", None, "/v1/messages") is None  # the command line
+    assert (
+        Registry(only=["api.openai.com"], tells=True).claim("https", "a.example", None, "/v1/messages")
+        is None
+    )
+    assert Registry(tells=True).claim("ws", "b.example", None, "/v1/messages") is None
     assert capsys.readouterr().err == ""

@@ -400,3 +400,17 @@ def test_an_index_is_never_put_under_a_name_that_another_one_had(
     reopen().get(NEW)
     reopen()
     assert len(list(folder.iterdir())) == 1  # the others were replaced long ago
+
+
+def test_memory_does_not_grow_with_what_a_process_writes(
+    path: Path, reopen: Callable[[], JsonlStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that records for days, or copies a million recordings."""
+    monkeypatch.setattr(indexed, "_IN_MEMORY", 20_000)
+    store = reopen()
+    for number in range(300):
+        key = f"{number:032x}"
+        store.put(key, line_of(key))
+    assert store.get(KEYS[0])
+    assert len(store._lines.places) < 150
+    assert len(store) == 500
