@@ -106,8 +106,10 @@ class Index:
 
     @property
     def count(self) -> int:
-        """How many keys it has."""
-        return int(self._facts.get("count", 0))
+        """How many keys it has, those among them that another process has added since it was opened."""
+        with self._asked() as connection:
+            (count,) = connection.execute("SELECT count(*) FROM place").fetchone()
+        return int(count)
 
     def get(self, key: bytes) -> tuple[int, int] | None:
         """The offset and the length of the line of `key` (32 hex digits)."""
@@ -153,7 +155,6 @@ class Index:
                             if offset < lines.end
                         ),
                     )
-                    (count,) = connection.execute("SELECT count(*) FROM place").fetchone()
                     facts = {
                         "version": _VERSION,
                         "store": self._store,
@@ -162,7 +163,6 @@ class Index:
                         "mark": lines.mark.hex(),
                         "sample": _sample(read, lines.end),
                         "lines": lines.facts(),
-                        "count": count,
                     }
                     connection.execute("INSERT OR REPLACE INTO facts VALUES (1, ?)", (json.dumps(facts),))
                     connection.execute("COMMIT")

@@ -414,3 +414,19 @@ def test_memory_does_not_grow_with_what_a_process_writes(
     assert store.get(KEYS[0])
     assert len(store._lines.places) < 150
     assert len(store) == 500
+
+
+def test_what_another_process_has_indexed_is_counted_once(
+    path: Path, reopen: Callable[[], JsonlStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its places are in the side file, and in the memory of who read them too."""
+    reopen().get(NEW)
+    store = reopen()
+    assert len(store) == 200
+    monkeypatch.setattr(indexed, "_IN_MEMORY", 1)
+    other = JsonlStore(path)
+    other.put(NEW, line_of(NEW))
+    other.put(KEYS[0], line_of(KEYS[0], "again"))
+    assert other.get(NEW)
+    assert len(store) == len(other) == 201
+    other.close()
