@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -31,7 +32,9 @@ def export(argv: list[str]) -> int:
         "  cachy export --format vcr --provider openai > cassette.yaml",
     )
     parser.add_argument("--format", choices=sorted(_FORMATS), required=True)
-    parser.add_argument("-o", "--output", metavar="FILE", help="where to (default: stdout)")
+    parser.add_argument("--output", metavar="FILE", help="where to, also -o FILE (default: stdout)")
+    # Apart, as Pythons write the two of them in different ways, and docs/cli.md holds one.
+    parser.add_argument("-o", dest="output", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     shelf.add_filters(parser)
     options = parser.parse_args(argv)
     store = shelf.opened(options)
