@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
 from pathlib import Path
 
 import pytest
-from stores.contract import A, B, line_of
+from stores.contract import run
 
 import cachy
-from cachy import clocks, recorded, streaming
-from cachy.stores import background, folder, leases, side_files, sqlite
-from cachy.values import Limits
 
-freezegun = pytest.importorskip("freezegun")
+# In processes of their own: freezegun looks at all that is imported, and breaks on some SDKs that others load.
+pytest.importorskip("freezegun")
 
 
 def test_the_clocks_go_on() -> None:
     """Under whatever name, in every module that asks for the time."""
-    real = time.time()
-    with freezegun.freeze_time("2099-01-01"):
-        assert time.time() > real + 86400
-        assert real <= clocks.utc() < real + 3600
-        for now in (recorded._utc, sqlite._now, side_files.utc):
-            assert now() < real + 3600
-        assert folder._now() < (real + 3600) * 1e9
-        for now in (streaming.now, background.now, leases._clock):
-            began = now()
-            assert threading.Event().wait(0.001) is False
-            assert began < now() < began + 3600
+    run("""
+import threading, time
+import freezegun
+from cachy import clocks, recorded, streaming
+from cachy.stores import background, folder, leases, side_files, sqlite
+
+real = time.time()
+with freezegun.freeze_time("2099-01-01"):
+    assert time.time() > real + 86400
+    assert real <= clocks.utc() < real + 3600
+    for now in (recorded._utc, sqlite._now, side_files.utc):
+        assert now() < real + 3600
+    assert folder._now() < (real + 3600) * 1e9
+    for now in (streaming.now, background.now, leases._clock):
+        began = now()
+        assert threading.Event().wait(0.001) is False
+        assert began < now() < began + 3600
+""")
 
 
 def test_no_module_has_a_clock_of_its_own() -> None:
@@ -51,10 +54,20 @@ def test_no_module_has_a_clock_of_its_own() -> None:
 
 def test_a_frozen_future_ages_no_recording(tmp_path: Path) -> None:
     """Else the first recording of a test that plays in 2099 would evict all others."""
-    store = sqlite.SqliteStore(tmp_path / "calls.db", Limits(age=30 * 86400))
-    store.put(A, line_of(A))
-    store._aged = 0.0  # it looks at ages at most once a minute
-    with freezegun.freeze_time("2099-01-01"):
-        store.put(B, line_of(B))
-    assert {key for key, _ in store} == {A, B}
-    store.close()
+    run(
+        """
+import freezegun
+from stores.contract import A, B, line_of
+from cachy.stores.sqlite import SqliteStore
+from cachy.values import Limits
+
+store = SqliteStore(sys.argv[1], Limits(age=30 * 86400))
+store.put(A, line_of(A))
+store._aged = 0.0  # it looks at ages at most once a minute
+with freezegun.freeze_time("2099-01-01"):
+    store.put(B, line_of(B))
+assert {key for key, _ in store} == {A, B}
+store.close()
+""",
+        tmp_path / "calls.db",
+    )
