@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _LONG = 1024  # characters: a base64 string or a text part above this enters as a digest
 _READABLE = 64 * 1024  # bytes: another text body up to this size is kept readable
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
-_REMEMBERED = 16 * 1024  # bytes of a body up to which its canonical form is remembered
+REMEMBERED = 16 * 1024  # bytes of a body up to which its canonical form is remembered
 _EXACT = 2**53  # integers above this are not exact as IEEE 754 doubles
 _NOTHING: Mapping[str, str] = {}
 
@@ -128,7 +128,7 @@ def canonical(request: Request, claim: Claim, rules: Rules | None = None) -> Can
     line = (request.method, claim.host, request.url)
     body = request.body
     content_type = request.header("content-type")
-    if body.data is None or body.size > _REMEMBERED:
+    if body.data is None or body.size > REMEMBERED:
         return _canonical(*line, headers, content_type, body, rules)
     found = _canonical_again(*line, headers, content_type, body.data, rules)
     request.known = rules, claim.host, found

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -175,7 +176,7 @@ class IndexedFile:
                 return
             from .index import find
 
-            if found := find(self._path, _facts(now), lambda size, offset: _pread(fd, size, offset)):
+            if found := find(self._path, _facts(now), partial(_pread, fd)):
                 self._index, self._lines = found
 
     def _write_down(self, fd: int, now: Facts) -> None:
@@ -187,7 +188,7 @@ class IndexedFile:
 
         if self._index is None:
             self._index = create(self._path)
-        if self._index is None or not self._index.take(lines, now, lambda size, at: _pread(fd, size, at)):
+        if self._index is None or not self._index.take(lines, now, partial(_pread, fd)):
             self._may_index = False  # its owner is another process, or there is no room for it
 
     def _save_index(self) -> None:
@@ -196,9 +197,8 @@ class IndexedFile:
         with suppress(OSError, StoreError):
             if self._may_index and lines.end - lines.start >= _SCANNED:
                 self._look()
-                fd = self._fd if self._fd is not None else self._descriptor()
                 if self._facts is not None:
-                    self._write_down(fd, self._facts)
+                    self._write_down(self._descriptor(), self._facts)
                 self._release()
 
     def _line(self, key: bytes, place: tuple[int, int] | None) -> bytes | None:
@@ -212,8 +212,7 @@ class IndexedFile:
     def _read(self, start: int, stop: int) -> bytes:
         """These bytes of the file, or fewer when that is no longer possible."""
         try:
-            fd = self._fd if self._fd is not None else self._descriptor()
-            return _pread(fd, stop - start, start)
+            return _pread(self._descriptor(), stop - start, start)
         except OSError:
             return b""
         finally:
@@ -227,7 +226,8 @@ class IndexedFile:
         return facts
 
     def _descriptor(self) -> int:
-        self._open()
+        if self._fd is None:
+            self._open()
         assert self._fd is not None
         return self._fd
 

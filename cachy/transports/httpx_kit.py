@@ -13,6 +13,7 @@ from typing import Any
 from ..calls import Forward
 from ..engine import Replay
 from ..exchange import Body, Headers, Request, Response
+from ..keys import REMEMBERED
 from ..notices import in_brief, say_once
 from ..streaming import Incomplete
 from .headers import raw_header
@@ -20,7 +21,6 @@ from .streams import AsyncTeeStream, ReplayStream, TeeStream
 
 _Raw = tuple[tuple[bytes, bytes], ...]
 
-_REMEMBERED = 16 * 1024  # bytes of a body up to which its request is remembered
 _LEFT_ALONE = ("MockTransport", "ASGITransport", "WSGITransport")
 
 
@@ -53,7 +53,7 @@ class Kit:
             content = request.content
         except Exception:  # noqa: BLE001 - RequestNotRead: it is httpx's own class, of either module
             return None
-        new = _neutral if len(content) > _REMEMBERED else _neutral_again
+        new = _neutral if len(content) > REMEMBERED else _neutral_again
         return new(request.method, _url(request), tuple(request.headers.raw), content)
 
     @staticmethod
@@ -73,7 +73,7 @@ class Kit:
     @staticmethod
     def answer(response: Any) -> Response:
         """An answer that has been read to its end."""
-        headers = tuple((n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in response.headers.raw)
+        headers = _answered(response)
         return Response(response.status_code, headers, response.content)
 
     def replayed(self, verdict: Replay) -> Any:
@@ -90,7 +90,7 @@ class Kit:
 
     def teed(self, verdict: Forward, response: Any, wrap: Any) -> Any:
         """`response`, its stream wrapped (by `self.tee` or `self.async_tee`) so that a copy is kept."""
-        headers = tuple((n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in response.headers.raw)
+        headers = _answered(response)
         version = response.extensions.get("http_version", b"HTTP/1.1").decode("ascii", "replace")
         reason = response.extensions.get("reason_phrase", b"").decode("ascii", "replace")
         if reason == self.module.codes.get_reason_phrase(response.status_code):
@@ -150,6 +150,11 @@ _neutral_again = lru_cache(maxsize=256)(_neutral)
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     return tuple(map(_header, raw))
+
+
+def _answered(response: Any) -> Headers:
+    """The headers of an answer, which nobody remembers: they are new each time."""
+    return tuple((n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in response.headers.raw)
 
 
 @lru_cache(maxsize=256)
