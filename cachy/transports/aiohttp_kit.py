@@ -21,6 +21,7 @@ from ..streaming import Tee
 from .aiohttp_bodies import Collector, Payload
 from .aiohttp_replay import Connection, Protocol, Reader
 from .headers import raw_header
+from .patching import once_for_each_module
 
 _ESCAPED = "surrogateescape"  # how aiohttp reads headers
 
@@ -279,11 +280,4 @@ class _Watched(deque[bytes]):
         super().append(piece)
 
 
-_kits: dict[int, Kit] = {}
-
-
-def kit_of(module: ModuleType) -> Kit:
-    kit = _kits.get(id(module))
-    if kit is None or kit.module is not module:
-        kit = _kits[id(module)] = Kit(module)
-    return kit
+kit_of = once_for_each_module(Kit)

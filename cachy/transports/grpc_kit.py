@@ -25,6 +25,7 @@ from ..providers import rpc
 from ..providers.hosts import Address, address, written
 from ..session import Session
 from ..streaming import Decode, Tee
+from .patching import once_for_each_module
 
 if TYPE_CHECKING:
     from ..providers import Claim
@@ -294,11 +295,4 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else bytes(value).decode("latin-1")
 
 
-_kits: dict[int, Kit] = {}
-
-
-def kit_of(module: ModuleType) -> Kit:
-    kit = _kits.get(id(module))
-    if kit is None or kit.module is not module:
-        kit = _kits[id(module)] = Kit(module)
-    return kit
+kit_of = once_for_each_module(Kit)

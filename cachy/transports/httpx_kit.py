@@ -17,6 +17,7 @@ from ..keys import REMEMBERED
 from ..notices import in_brief, say_once
 from ..streaming import Incomplete
 from .headers import raw_header
+from .patching import once_for_each_module
 from .streams import AsyncTeeStream, ReplayStream, TeeStream
 
 _Raw = tuple[tuple[bytes, bytes], ...]
@@ -194,14 +195,7 @@ class _BodyStream:
             yield chunk
 
 
-_kits: dict[int, Kit] = {}
-
-
-def kit_of_module(module: ModuleType) -> Kit:
-    kit = _kits.get(id(module))
-    if kit is None or kit.module is not module:
-        kit = _kits[id(module)] = Kit(module)
-    return kit
+kit_of_module = once_for_each_module(Kit)
 
 
 def kit_of_transport(transport: Any) -> Kit:

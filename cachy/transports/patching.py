@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
 
 _MARK = "__cachy_original__"
+_Made = TypeVar("_Made")
 
 
 def replace(owner: type, name: str, make: Callable[[Any], Any]) -> None:
@@ -24,3 +26,16 @@ def restore(owner: type, name: str) -> None:
     original = getattr(owner.__dict__.get(name), _MARK, None)
     if original is not None:
         setattr(owner, name, original)
+
+
+def once_for_each_module(make: Callable[[ModuleType], _Made]) -> Callable[[ModuleType], _Made]:
+    """`make`, which is called once for each module, by its identity: a client that is imported anew is another one."""
+    known: dict[int, tuple[ModuleType, _Made]] = {}
+
+    def made(module: ModuleType) -> _Made:
+        found = known.get(id(module))
+        if found is None or found[0] is not module:
+            found = known[id(module)] = (module, make(module))
+        return found[1]
+
+    return made
