@@ -59,7 +59,9 @@ class LayeredStore:
         """When each recording was last asked for there."""
         self._kept: dict[str, bytes] = {}
         """Fetched recordings that could not be written to the local store."""
-        self._unsent = self._unsent_bytes = self._lost = self._told = 0
+        self._unsent: dict[str, bytes] = {}
+        """The newest line of each recording that is on its way."""
+        self._unsent_bytes = self._lost = self._told = 0
         self._their_providers: frozenset[str] | None = None
         self._finalizes = False
 
@@ -198,37 +200,47 @@ class LayeredStore:
             if self._link.down or self._unsent_bytes + len(line) > _UNSENT:
                 self._lost += 1
                 return
-            self._unsent += 1
-            self._unsent_bytes += len(line)
+            older = self._unsent.get(key)
+            self._unsent[key] = line
+            self._unsent_bytes += len(line) - len(older or b"")
+            if older is not None:
+                return  # who sends that sends this after it: two threads could not keep their order
             self._leases.sending(key)
             util = sys.modules.get("multiprocessing.util")
             if util is not None and not self._finalizes:
                 self._finalizes = True  # its children end without atexit
                 util.Finalize(None, self.flush, exitpriority=1)
-        if not self._link.send(lambda remote: self._sent(remote, key, line)):
-            self._sent(None, key, line)
+        self._have_sent(key)
 
-    def _sent(self, remote: Remote | None, key: str, line: bytes) -> None:
-        arrived = False
+    def _have_sent(self, key: str) -> None:
+        if not self._link.send(lambda remote: self._sent(remote, key)):
+            self._sent(None, key)
+
+    def _sent(self, remote: Remote | None, key: str) -> None:
+        line, arrived = self._unsent[key], False
         try:
             if remote is not None:
                 remote.put(key, line)
                 arrived = True
         finally:
             with self._lock:
-                self._unsent -= 1
-                if not arrived and not self._told:
-                    self._lost += 1
-                self._told = min(self._told - (self._told > 0 and not arrived), self._unsent)
-                self._unsent_bytes -= len(line)
-            self._leases.sent(key)
+                newer = arrived and self._unsent[key] is not line
+                if not newer:
+                    self._unsent_bytes -= len(self._unsent.pop(key))
+                    if not arrived and not self._told:
+                        self._lost += 1
+                    self._told = min(self._told - (self._told > 0 and not arrived), len(self._unsent))
+                    self._leases.sent(key)
+        if newer:
+            self._have_sent(key)
 
     def flush(self) -> None:
         """Wait until everything is sent, for the time limit at most; tell what is not. Never raises."""
         self._link.settle()
         with self._lock:
-            lost = self._lost + self._unsent - self._told
-            self._lost, self._told = 0, self._unsent
+            unsent = len(self._unsent)
+            lost = self._lost + unsent - self._told
+            self._lost, self._told = 0, unsent
         if lost:
             what = "1 new recording is" if lost == 1 else f"{lost} new recordings are"
             say_once(

@@ -406,6 +406,31 @@ def test_what_was_told_as_unsent_is_not_told_again(machine: Any, shared: Shared,
     assert "1 new recording is not in redis://host" in capsys.readouterr().err
 
 
+def test_the_newest_recording_of_a_key_arrives_last(
+    machine: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many threads send, and however long the older one takes."""
+    held, put = threading.Event(), shared.put
+
+    def slow(key: str, line: bytes) -> None:
+        if line == line_of(A):
+            assert held.wait(30)
+        put(key, line)
+
+    monkeypatch.setattr(shared, "put", slow)
+    store = machine()
+    for text in ("answer", "better", "best"):
+        store.put(A, line_of(A, text))
+    store.put(B, line_of(B))  # another thread sends this one meanwhile
+    while "put" not in shared.asked:
+        time.sleep(0.001)
+    held.set()
+    store.flush()
+    assert FolderStore(shared.url).get(A) == line_of(A, "best")
+    assert store._unsent == {}
+    assert store._unsent_bytes == 0
+
+
 def test_no_more_threads(machine: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """At a limit of the system, what a thread that is there already sends is sent, and counted once."""
     store = machine()
@@ -422,7 +447,7 @@ def test_no_more_threads(machine: Any, shared: Shared, monkeypatch: pytest.Monke
     store.put(B, line_of(B, "again"))
     store.flush()
     assert FolderStore(shared.url).get(B) == line_of(B, "again")
-    assert store._unsent == 0
+    assert not store._unsent
     assert capsys.readouterr().err == ""
 
 
