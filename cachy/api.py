@@ -93,7 +93,8 @@ def using(
 ) -> AbstractContextManager[None]:
     """`with cachy.using("replay", store="tests/calls.jsonl"):` other settings for the calls made in the block.
 
-    Arguments as in `enable`; what is left out is as `enable` has set it for the process. Only the current task or thread (and the tasks started from it) is affected.
+    Arguments as in `enable`; what is left out is as the block around this one has it, or `enable` for the process. Only the
+    current task or thread (and the tasks started from it) is affected.
     """
     return session.using(_given(locals()))
 

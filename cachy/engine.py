@@ -156,6 +156,10 @@ class Engine(Recorded):
             why = "the store cannot be used" if unusable else "an error of cachy"
             self.count("bypassed", request, claim, reason=why)
             return Forward(None)
+        except BaseException:  # Ctrl-C in a notebook: who asks again must not wait for us
+            if flight is not None:
+                self.flights.land(wanted.key, flight)
+            raise
         if action is Action.REPLAY and recorded is not None:
             if verdicts.heard():
                 self.count("hit", request, claim, wanted, ms=recorded.ms)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cachy import pytest_plugin, tally, verdicts
+from cachy import pytest_plugin, settings, tally, verdicts
 from cachy.culprit import is_users
 from cachy.errors import Miss
 from cachy.notices import in_brief
@@ -164,7 +164,10 @@ class Reporter:
             [test for test, outcome in run.outcomes.items() if outcome == "passed"], full=not missing
         )
         if line := run.line():
-            self._said.append((line, self._colour()))
+            note = settings.load(cwd=str(self._config.invocation_params.dir)).mode_note
+            # A program may have chosen a mode of its own.
+            told = f"{line} · mode {note}" if note and not run.stats.recorded else line
+            self._said.append((told, self._colour()))
         if option.cachy_prune:
             if missing or exitstatus:
                 why = missing or "not all tests passed"

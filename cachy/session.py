@@ -23,11 +23,13 @@ from .stores import Store, StoreError, Unusable, open_store
 class Session:
     """An engine and the hosts it is responsible for."""
 
-    __slots__ = ("engine", "registry")
+    __slots__ = ("engine", "registry", "said")
 
-    def __init__(self, engine: Engine, registry: Registry) -> None:
+    def __init__(self, engine: Engine, registry: Registry, said: Mapping[str, object]) -> None:
+        """`said`: the arguments of the block it is of, and of the blocks around that one; they hold in blocks within."""
         self.engine = engine
         self.registry = registry
+        self.said = said
 
 
 class _Scope:
@@ -99,8 +101,7 @@ def enable(
     with _lock:
         _decided = True
         found = settings.load(arguments, cwd=cwd, consent=True, scoped=typed)
-        # A relative store keeps the meaning it has now.
-        _enabled = {**arguments, "store": found.store} if "store" in arguments else dict(arguments)
+        _enabled = _fixed(arguments, found)
         _shared = _open(found, only, watch)
         placeholders.take_back()
     hooks.install()
@@ -151,8 +152,9 @@ def using(
     """A session of its own for the current context; or `everywhere`, for all threads and tasks that are in no block of
     their own (a pytest test: its fixtures, event loops and threads were begun in other contexts)."""
     global _patched_for_scopes
+    arguments = {**_said_around(), **arguments}
     found = settings.load(arguments, cwd=cwd, consent=True, scoped=True, around=_enabled)
-    session = _open(found, only, watch, scoped=True)
+    session = _open(found, only, watch, _fixed(arguments, found))
     try:
         with _shared_is(session) if everywhere else _entered(session):
             if session is not None:
@@ -217,6 +219,21 @@ def _shared_is(session: Session | None) -> Iterator[None]:
             _shared = outer
 
 
+def _said_around() -> Mapping[str, object]:
+    """What the blocks around this place have said; of a `bypass` within one, nothing."""
+    scope = _scope.get()
+    while scope is not None:
+        if scope.session is not None and not scope.closed:
+            return scope.session.said
+        scope = scope.outer
+    return _shared.said if _shared is not None else {}
+
+
+def _fixed(arguments: Mapping[str, object], found: settings.Settings) -> Mapping[str, object]:
+    """The arguments to remember: a relative store keeps the meaning that it has now."""
+    return {**arguments, "store": found.store} if "store" in arguments else dict(arguments)
+
+
 def shared() -> Session | None:
     """The process-wide session, or None."""
     return _shared
@@ -234,8 +251,9 @@ def _open(
     found: settings.Settings,
     only: Sequence[str] | None = None,
     watch: Watch | None = None,
-    scoped: bool = False,
+    said: Mapping[str, object] | None = None,
 ) -> Session | None:
+    """`said`: see `Session`; None for the session of the process."""
     for warning in found.warnings:
         say_once(warning)
     if not found.active or found.mode == "off":
@@ -247,10 +265,9 @@ def _open(
         store = _shared.engine.store if same and _shared else _store(found)
     except StoreError as problem:
         store = Unusable(place(found.store), problem)
-    if not scoped or _shared is None:
+    if said is None or _shared is None:
         # The line at exit tells of the whole process; a block does not speak for it.
-        note = "replay, because CI is set" if found.mode_is_from_ci else ""
-        tally.configure(found.store, found.summary, note)
+        tally.configure(found.store, found.summary, found.mode_note)
     for when in _bootstrap.when_active:
         when()
-    return Session(Engine(found, store, watch), Registry(found.hosts, only, tells=True))
+    return Session(Engine(found, store, watch), Registry(found.hosts, only, tells=True), said or {})

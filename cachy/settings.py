@@ -69,6 +69,11 @@ class Settings:
     """Lines for the user, each saying what to do."""
 
     @property
+    def mode_note(self) -> str:
+        """What a reader of a summary should know about the mode, or empty."""
+        return "replay, because CI is set" if self.mode_is_from_ci else ""
+
+    @property
     def limits(self) -> Limits:
         """What the store is kept below."""
         return Limits(self.max_size, self.max_count, self.max_age)

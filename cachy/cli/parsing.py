@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from difflib import get_close_matches
 from textwrap import fill
 from typing import NoReturn
 
@@ -31,6 +30,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """As argparse has it (status 2), with a guess."""
+        from difflib import get_close_matches
+
         for word in message.split():
             option = word.partition("=")[0].rstrip(":")  # "argument --limit: ..." names one that is right
             if option.startswith("--") and option not in self._option_string_actions:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..values import MODES
 from . import step_aside
+from .parsing import Parser
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -107,14 +108,10 @@ def environment(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cachy-run",
-        usage="%(prog)s [--mode MODE] [--store STORE] [--no-summary] COMMAND...",
-        description="Run a command; record and replay the API calls of all its Python processes.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("run", "Run a command; record and replay the API calls of all its Python processes.")
+    parser.prog = "cachy-run"
+    parser.usage = "%(prog)s [--mode MODE] [--store STORE] [--no-summary] COMMAND..."
+    parser.epilog = _EXAMPLES
     parser.add_argument("--mode", choices=MODES, help="auto; in CI replay")
     parser.add_argument("--store", help="path or URL of the recordings")
     parser.add_argument(
@@ -133,9 +130,8 @@ def _tell(folder: str, found: Settings) -> None:
     except OSError:
         return
     if total.handled:
-        note = "replay, because CI is set" if found.mode_is_from_ci else ""
         money = _money(folder) if total.hits else ""
-        terminal.say(terminal.exit_line(total, found.store, note, processes, money))
+        terminal.say(terminal.exit_line(total, found.store, found.mode_note, processes, money))
 
 
 def _money(folder: str) -> str:

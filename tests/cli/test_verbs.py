@@ -32,6 +32,7 @@ def test_every_verb_has_help(run: Run, verb: str) -> None:
         (["serach", "x"], "did you mean `cachy search`?"),
         (["ls", "--provder", "openai"], "did you mean --provider?"),
         (["prune", "--unsued"], "did you mean --unused?"),
+        (["run", "--stroe", "x", "true"], "did you mean --store?"),
         (["config", "--jsn"], "did you mean --json?"),
     ],
 )

@@ -46,6 +46,16 @@ def test_one_line_tells_what_became_of_the_calls(project: Project) -> None:
     assert len(project.provider.asked) == 2
 
 
+def test_it_is_told_that_ci_means_replay(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody chose a mode; who did knows it."""
+    project.write(test_a=TWO)
+    monkeypatch.setenv("CACHY", "1")
+    project.test()
+    monkeypatch.setenv("CI", "true")
+    assert told(project.test()) == ["cachy: 3 replayed · cachy.jsonl · mode replay, because CI is set"]
+    assert told(project.test("--cachy", "replay")) == ["cachy: 3 replayed · cachy.jsonl"]
+
+
 def test_money_is_estimated_where_prices_are_known(project: Project) -> None:
     """By genai-prices, where it is installed; else the tokens are told."""
     pytest.importorskip("genai_prices")

@@ -293,6 +293,20 @@ def test_who_cannot_lead_lets_nobody_wait(store: JsonlStore) -> None:
     assert [type(verdict) for verdict in verdicts] == [Forward, Forward]
 
 
+def test_who_is_interrupted_lets_nobody_wait(store: JsonlStore) -> None:
+    """Ctrl-C in a notebook, and then the same cell again."""
+
+    def interrupted(*facts: object) -> None:
+        raise KeyboardInterrupt
+
+    asking = Engine(Settings(active=True, mode="auto"), store, watch=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        asking.ask(request(), HERE)
+    asking._watch = None
+    with ThreadPoolExecutor(1) as other:
+        assert isinstance(other.submit(asking.ask, request(), HERE).result(), Forward)
+
+
 def test_who_comes_just_after_the_landing_is_served(
     store: JsonlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,6 +177,29 @@ def test_a_block_leaves_as_it_is_what_it_does_not_name(
         assert mode() == "auto"
 
 
+def test_a_block_within_another_leaves_as_it_is_what_it_does_not_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper that opens a store in a test that replays does not go live; nor in one with the pytest marker."""
+    monkeypatch.setenv("CACHY_MODE", "record")
+    (tmp_path / "below").mkdir()
+    for everywhere in (False, True):
+        with session.using({"mode": "replay", "store": "outer.jsonl"}, everywhere=everywhere):
+            with cachy.bypass(), cachy.using(ignore=["a"]):
+                assert mode() == "replay"
+            with cachy.using(redact=["pin"]), cachy.using(ignore=["a"]):
+                monkeypatch.chdir(tmp_path / "below")
+                with cachy.using(summary=False):
+                    current = session.current()
+                    assert current is not None
+                    found = current.engine.settings
+                    assert (found.mode, found.ignore, "pin" in found.redact) == ("replay", ("a",), True)
+                    assert found.store == str(tmp_path / "outer.jsonl")
+                monkeypatch.chdir(tmp_path)
+        with cachy.using():
+            assert mode() == "record"
+
+
 def test_enable_within_a_block_is_for_the_rest_of_the_process() -> None:
     """The block's own calls are still the block's."""
     with cachy.using("replay"):
