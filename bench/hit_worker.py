@@ -25,6 +25,8 @@ from typing import Any
 FLOOR = "127.0.0.2"  # a host that no tool cares for: some patch the client with `MockTransport` too
 PROMPT = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "word " * 180}], "temperature": 0.2}
 
+_held: list[Any] = []  # a cassette that nobody holds ends when the garbage collector runs
+
 
 def body_of(kind: str) -> tuple[str, bytes]:
     if kind == "json":
@@ -129,8 +131,9 @@ def open_tool(tool: str, lib: Any, folder: Path, count: int, kind: str, host: st
             match_on=["method", "uri", "body"],
             ignore_hosts=[FLOOR],
         )
-        cassette_context = recorder.use_cassette(str(path), allow_playback_repeats=True)
-        cassette = cassette_context.__enter__()
+        context = recorder.use_cassette(str(path), allow_playback_repeats=True)
+        _held.append(context)
+        cassette = context.__enter__()
         from vcr.request import Request
 
         answer = {

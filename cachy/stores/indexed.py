@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import os
 import stat
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,6 +20,7 @@ from weakref import WeakSet
 
 from . import StoreError, absolute, cannot
 from .lines import Lines, Lost, Placed, cut
+from .locking import pread
 
 if TYPE_CHECKING:
     from .index import Index
@@ -37,15 +37,6 @@ _HOLD = os.name != "nt"
 LOCK = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
-
-if sys.platform != "win32":
-    _pread = os.pread
-else:
-
-    def _pread(fd: int, size: int, offset: int) -> bytes:
-        os.lseek(fd, offset, os.SEEK_SET)  # the lock is held
-        return os.read(fd, size)
-
 
 Facts = tuple[int, int, int, int, int]
 
@@ -144,7 +135,7 @@ class IndexedFile:
         assert self._fd is not None
         lines, before = self._lines, self._facts
         grew = before is not None and before[0] == now.st_ino and before[2] < now.st_size >= lines.end
-        if not grew or _pread(self._fd, len(lines.mark), lines.end - len(lines.mark)) != lines.mark:
+        if not grew or pread(self._fd, len(lines.mark), lines.end - len(lines.mark)) != lines.mark:
             self._forget()
             self._resume(self._fd, now)
         self._facts = None  # in case reading does not come to its end
@@ -158,7 +149,7 @@ class IndexedFile:
     def _scan(self, fd: int, now: os.stat_result) -> None:
         lines, size = self._lines, BLOCK
         while not lines.foreign:  # one block without a recording is enough to know
-            data = _pread(fd, size, lines.end)
+            data = pread(fd, size, lines.end)
             used = lines.feed(data, last=len(data) < size)
             if lines.end - lines.start >= _IN_MEMORY:
                 self._write_down(fd, _facts(now))
@@ -176,7 +167,7 @@ class IndexedFile:
                 return
             from .index import find
 
-            if found := find(self._path, _facts(now), partial(_pread, fd)):
+            if found := find(self._path, _facts(now), partial(pread, fd)):
                 self._index, self._lines = found
 
     def _write_down(self, fd: int, now: Facts) -> None:
@@ -188,7 +179,7 @@ class IndexedFile:
 
         if self._index is None:
             self._index = create(self._path)
-        if self._index is None or not self._index.take(lines, now, partial(_pread, fd)):
+        if self._index is None or not self._index.take(lines, now, partial(pread, fd)):
             self._may_index = False  # its owner is another process, or there is no room for it
 
     def _save_index(self) -> None:
@@ -212,7 +203,7 @@ class IndexedFile:
     def _read(self, start: int, stop: int) -> bytes:
         """These bytes of the file, or fewer when that is no longer possible."""
         try:
-            return _pread(self._descriptor(), stop - start, start)
+            return pread(self._descriptor(), stop - start, start)
         except OSError:
             return b""
         finally:

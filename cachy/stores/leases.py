@@ -12,7 +12,6 @@ waiting for them) and go on without it.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from contextlib import suppress
 from hashlib import blake2b
@@ -21,7 +20,7 @@ from threading import RLock, Thread
 from ..clocks import monotonic as _clock
 from ..flights import LONGEST, PATIENCE, Flight
 from ..trust import user_folder
-from .locking import free_byte, take_byte
+from .locking import free_byte, pread, pwrite, take_byte
 
 _SLOTS = 2**18
 _SLOT = 8
@@ -29,19 +28,6 @@ _PLACES = 2**30  # after the slots; what Windows can lock ends at 2**31
 _BEAT = 1.0  # seconds between two signs of life
 _PAUSE = 0.02  # seconds between two looks at a lease of another process
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-
-if sys.platform != "win32":
-    _pread, _pwrite = os.pread, os.pwrite
-else:
-
-    def _pread(fd: int, size: int, offset: int) -> bytes:
-        os.lseek(fd, offset, os.SEEK_SET)  # the lock is held
-        return os.read(fd, size)
-
-    def _pwrite(fd: int, data: bytes, offset: int) -> int:
-        os.lseek(fd, offset, os.SEEK_SET)
-        return os.write(fd, data)
-
 
 # Re-entrant: the garbage collector, which runs anywhere, may end a call that nobody reads.
 _lock = RLock()
@@ -77,7 +63,7 @@ class _File:
 
     def note(self, place: int, moment: int) -> None:
         """Write the slot of this place, whose lock is held."""
-        _pwrite(self.fd, moment.to_bytes(_SLOT, "little"), place % _SLOTS * _SLOT)
+        pwrite(self.fd, moment.to_bytes(_SLOT, "little"), place % _SLOTS * _SLOT)
 
     def take(self, place: int) -> bool:
         return take_byte(self.fd, _SLOTS * _SLOT + place)
@@ -90,7 +76,7 @@ class _File:
 
     def stalled(self, place: int) -> bool:
         """Whether nothing has moved there for too long."""
-        noted = int.from_bytes(_pread(self.fd, _SLOT, place % _SLOTS * _SLOT), "little")
+        noted = int.from_bytes(pread(self.fd, _SLOT, place % _SLOTS * _SLOT), "little")
         age = _clock() - (noted >> 1) / 1000
         return noted > 0 and not -1 < age < (PATIENCE if noted & 1 else LONGEST)
 

@@ -1,4 +1,5 @@
-"""One lock on an open file, between processes and between descriptors: `flock`, or `msvcrt.locking` on Windows.
+"""One lock on an open file, between processes and between descriptors: `flock`, or `msvcrt.locking` on Windows; and
+what else Windows does in its own way with a file that is shared.
 
 It is advisory: it keeps cachy's writers (and pycachy's, which lock the same way) apart, and nobody else. Where the
 system or the file system has no locks, everybody gets it; on a local file system a line is still safe there, because
@@ -29,6 +30,16 @@ if sys.platform == "win32":
 
     _lock_byte = _lock
     _TAKE, _FREE = msvcrt.LK_NBLCK, msvcrt.LK_UNLCK
+
+    # Not in one step, as elsewhere: no other thread of this process may use the descriptor meanwhile.
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.read(fd, size)
+
+    def pwrite(fd: int, data: bytes, offset: int) -> int:
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.write(fd, data)
+
 else:
     try:
         import fcntl
@@ -46,6 +57,7 @@ else:
             fcntl.lockf(fd, how, 1, at)
 
     _BUSY = (BlockingIOError, PermissionError)
+    pread, pwrite = os.pread, os.pwrite
 
 
 def lock(fd: int, patience: float = PATIENCE) -> bool:

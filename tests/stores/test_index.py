@@ -24,14 +24,14 @@ class Reading:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bytes = 0
-        pread = indexed._pread
+        pread = indexed.pread
 
         def counting(fd: int, size: int, offset: int) -> bytes:
             data = pread(fd, size, offset)
             self.bytes += len(data)
             return data
 
-        monkeypatch.setattr(indexed, "_pread", counting)
+        monkeypatch.setattr(indexed, "pread", counting)
 
     def taken(self) -> int:
         taken, self.bytes = self.bytes, 0
