@@ -110,6 +110,9 @@ class Tee:
             call.drop(reason)
 
     def _done(self, clean: bool) -> None:
+        call = self._call
+        if call is None:  # asked first: gevent takes greenlets apart at exit, after what belongs to them
+            return
         if undisturbed.depth:
             _later.append((self, clean))
             return

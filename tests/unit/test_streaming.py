@@ -44,6 +44,22 @@ def test_a_whole_answer_is_kept_once() -> None:
     assert kept.dropped == []
 
 
+def test_what_is_over_asks_nothing_of_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gevent closes forgotten streams at exit, when nothing that belongs to their greenlet is left."""
+
+    class Gone:
+        @property
+        def depth(self) -> int:
+            raise RuntimeError("greenlet is being finalized")
+
+    kept = Kept()
+    kept.tee.leave()
+    monkeypatch.setattr(streaming, "undisturbed", Gone())
+    kept.tee.leave()
+    kept.tee.fail(GeneratorExit())
+    assert [clean for _, clean in kept.answers] == [False]
+
+
 @pytest.mark.parametrize("problem", [GeneratorExit(), KeyboardInterrupt(), None])
 def test_leaving_early_is_told_from_a_whole_answer(problem: BaseException | None) -> None:
     """Close, a dropped generator and Ctrl-C are the consumer's doing: kept as not read to its end."""
