@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2  # type: ignore[import-not-found, unused-ignore]  # not for Python 3.10
 from typing_extensions import assert_type
 
 import cachy
@@ -38,6 +39,15 @@ def the_python_api(path: Path, folder: os.PathLike[str]) -> None:
     enable(hosts={"localhost:8000": "openai"}, pace=0.5)
     enable(hosts={"gw.corp": {"provider": "openai", "as": "api.openai.com"}}, store=folder)
     enable("verify", repeats="sequence", ttl="30d", replay_listings=True)
+    enable(
+        store="cachy.db",
+        max_size="2 GB",
+        max_count=100,
+        max_age="90d",
+        remote_timeout=0.5,
+        remote_read_only=True,
+    )
+    enable(ignore=["$..run_id"], guard=False)
     enable(repeats="cycle", ttl={"*": "30d", "/v1/models": "1d"})
     assert_type(disable(), None)
     with variant("trial-2") as nothing:
@@ -97,13 +107,15 @@ def a_miss() -> None:
 
 
 def on_one_client_only() -> None:
-    # It takes httpx's place and httpx2's, so it derives from neither.
-    httpx.Client(transport=Transport(httpx.HTTPTransport()))  # type: ignore[arg-type]
+    httpx.Client(transport=Transport(httpx.HTTPTransport()))
+    httpx2.Client(transport=Transport(httpx2.HTTPTransport()))
     with Transport(httpx.HTTPTransport()) as entered:
         assert_type(entered, Transport)
 
 
 async def on_one_async_client_only() -> None:
+    httpx.AsyncClient(transport=AsyncTransport(httpx.AsyncHTTPTransport()))
+    httpx2.AsyncClient(transport=AsyncTransport(httpx2.AsyncHTTPTransport()))
     async with AsyncTransport(httpx.AsyncHTTPTransport()) as entered:
         assert_type(entered, AsyncTransport)
 

@@ -26,8 +26,20 @@ from .httpx_kit import Kit, kit_of_module, kit_of_transport
 from .patching import replace, restore
 
 if TYPE_CHECKING:
+    import httpx
+    import httpx2  # type: ignore[import-not-found, unused-ignore]  # not for Python 3.10
+
     from ..providers import Claim
     from ..uploads import Calls
+
+    # For type checkers alone: the clients of either take them. Where httpx2 is not installed, its class is Any.
+    class _Sync(httpx.BaseTransport, httpx2.BaseTransport):  # type: ignore[misc, unused-ignore]
+        pass
+
+    class _Async(httpx.AsyncBaseTransport, httpx2.AsyncBaseTransport):  # type: ignore[misc, unused-ignore]
+        pass
+else:
+    _Sync = _Async = object
 
 
 def patch(module: ModuleType) -> None:
@@ -103,7 +115,7 @@ def _handling_async(original: Any, kit: Kit) -> Any:
     return handle_async_request
 
 
-class Transport:
+class Transport(_Sync):
     """An httpx or httpx2 transport that records and replays what passes through `inner`.
 
     `httpx.Client(transport=cachy.Transport(httpx.HTTPTransport()))` gives one client a recorder of its own,
@@ -143,7 +155,7 @@ class Transport:
         return getattr(self.inner, name)
 
 
-class AsyncTransport:
+class AsyncTransport(_Async):
     """`Transport` for `AsyncClient`, on asyncio and trio."""
 
     def __init__(
