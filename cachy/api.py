@@ -23,6 +23,11 @@ def enable(
     mode: Mode | None = None,
     *,
     store: str | os.PathLike[str] | None = None,
+    max_size: str | int | None = None,
+    max_count: int | None = None,
+    max_age: str | float | None = None,
+    remote_timeout: str | float | None = None,
+    remote_read_only: bool | None = None,
     hosts: Hosts | None = None,
     repeats: Literal["same", "sequence", "cycle"] | None = None,
     ttl: str | Mapping[str, str] | None = None,
@@ -43,6 +48,10 @@ def enable(
             `Miss`), `record` (always call, replace the recording), `verify` (always call, compare with the
             recording, write nothing) or `off`.
         store: path or URL of the recordings; relative to the working directory.
+        max_size, max_count, max_age: what an SQLite store is kept below, in bytes (or `"2 GB"`), recordings, and
+            seconds (or `"90d"`); what was used least recently goes first.
+        remote_timeout: how long a shared store may take to answer, in seconds (or `"2s"`).
+        remote_read_only: whether a shared store is read only.
         hosts: more hosts beside the providers that cachy knows: `["api.example.com", "localhost:*"]` or
             `{"localhost:8000": "openai", "gw.corp": {"provider": "openai", "as": "api.openai.com"}}`.
         repeats: `same` (the same request has the same answer), `sequence` (the n-th identical request of a run has
@@ -78,6 +87,11 @@ def using(
     mode: Mode | None = None,
     *,
     store: str | os.PathLike[str] | None = None,
+    max_size: str | int | None = None,
+    max_count: int | None = None,
+    max_age: str | float | None = None,
+    remote_timeout: str | float | None = None,
+    remote_read_only: bool | None = None,
     hosts: Hosts | None = None,
     repeats: Literal["same", "sequence", "cycle"] | None = None,
     ttl: str | Mapping[str, str] | None = None,

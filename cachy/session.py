@@ -239,6 +239,10 @@ def shared() -> Session | None:
     return _shared
 
 
+def _placed(found: settings.Settings) -> tuple[object, ...]:
+    return found.store, found.limits, found.remote_timeout, found.remote_read_only
+
+
 def _store(found: settings.Settings) -> Store:
     if "://" not in found.store:
         return open_store(found.store, found.limits)
@@ -261,7 +265,7 @@ def _open(
     store: Store
     try:
         # One store object per file: its index is made once, and its writers see each other at once.
-        same = _shared is not None and _shared.engine.settings.store == found.store
+        same = _shared is not None and _placed(_shared.engine.settings) == _placed(found)
         store = _shared.engine.store if same and _shared else _store(found)
     except StoreError as problem:
         store = Unusable(place(found.store), problem)

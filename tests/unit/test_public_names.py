@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import cachy
+from cachy.values import READERS
 
 
 def test_every_public_name_is_there() -> None:
@@ -32,3 +35,10 @@ def test_the_types_of_every_public_name_are_checked() -> None:
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert set(cachy.__all__) <= used
+
+
+@pytest.mark.parametrize("takes", [cachy.enable, cachy.using])
+def test_each_setting_is_an_argument(takes: Callable[..., object]) -> None:
+    """All but `enabled`, which calling it says."""
+    names = {name.replace("-", "_") for name in READERS} - {"enabled"}
+    assert set(inspect.signature(takes).parameters) == names

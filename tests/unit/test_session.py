@@ -15,6 +15,7 @@ import pytest
 
 import cachy
 from cachy import hooks, repeats, session, tally
+from cachy.stores import Store
 
 URL = "https://api.openai.com/v1/x"
 
@@ -52,6 +53,13 @@ def mode() -> str | None:
     """The mode in which a call made now would be handled; None: it goes out live."""
     now = session.current()
     return now.engine.settings.mode if now else None
+
+
+def store() -> Store:
+    """Where a call made now would be looked for."""
+    now = session.current()
+    assert now is not None
+    return now.engine.store
 
 
 # enable and disable
@@ -175,6 +183,18 @@ def test_a_block_leaves_as_it_is_what_it_does_not_name(
     monkeypatch.delenv("CACHY_MODE")
     with cachy.using():
         assert mode() == "auto"
+
+
+def test_what_a_block_says_of_the_store_holds_for_its_file_too() -> None:
+    """The same file is opened once, unless the block keeps it below something else."""
+    cachy.enable("auto", store="calls.db", max_count=100)
+    outer = store()
+    with cachy.using("record"):
+        assert store() is outer
+    with cachy.using(max_count=1):
+        assert [ask("a"), ask("b")] == [1, 2]
+        assert len(store()) == 1
+    assert len(outer) == 1
 
 
 def test_a_block_within_another_leaves_as_it_is_what_it_does_not_name(
