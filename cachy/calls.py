@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from . import echo, redact, tally
+from . import echo, redact, sign_in, tally
 from .exchange import Headers, Request, Response
 from .notices import say_once
 from .providers.answers import completed
@@ -226,10 +226,11 @@ def recording_of(
     """The recording of an answer, redacted; `at`: when it was given, in UTC (by default now)."""
     provider = claim.provider
     known = engine.secrets_of(request, claim)
+    body = redact.mask_bytes(response.body, known)
     answer = replace(
         response,
         headers=redact.answer_headers(response.headers, engine.kept_headers, known),
-        body=redact.mask_bytes(response.body, known),
+        body=sign_in.without_tokens(body) if sign_in.is_sign_in(wanted) else body,
     )
     return Recording(
         key=wanted.key,

@@ -21,6 +21,7 @@ from .notices import in_brief, say_once
 from .policy import Action, Found, decide
 from .providers import rpc
 from .recorded import Recorded
+from .sign_in import is_sign_in
 from .stores import StoreError
 from .streaming import undisturbed
 from .uploads import Upload, Uploads
@@ -121,7 +122,7 @@ class Engine(Recorded):
                 url = self.shown_url(request, claim)
                 say_once(f"replayed answers are older than their ttl ({url}); CACHY=record renews them")
             must_go_out = (
-                mode == "auto" and found is Found.WHOLE and self._must_go_out(request, claim, upload)
+                mode == "auto" and found is Found.WHOLE and self._must_go_out(request, claim, upload, wanted)
             )
             action = decide(mode, found, must_go_out=must_go_out)
             if recorded is not None and recorded.echo:
@@ -225,7 +226,7 @@ class Engine(Recorded):
         self.count("hit", request, claim)
         return Replay(recorded, 0.0)
 
-    def _must_go_out(self, request: Request, claim: Claim, upload: Upload | None) -> bool:
+    def _must_go_out(self, request: Request, claim: Claim, upload: Upload | None, wanted: Canonical) -> bool:
         """Whether an answer of before would be wrong in a run that may call."""
         if upload and not upload.live:
             return False  # there is nothing to cancel
@@ -233,7 +234,9 @@ class Engine(Recorded):
             return True
         if request.method in ("GET", rpc.METHOD):
             return not self.settings.replay_listings and claim.provider.lists(request)
-        return "cancel" in request.url and request.split().path.rstrip("/").endswith(("/cancel", ":cancel"))
+        if "cancel" in request.url and request.split().path.rstrip("/").endswith(("/cancel", ":cancel")):
+            return True
+        return is_sign_in(wanted)
 
     def _adopt(self, request: Request, claim: Claim, wanted: Canonical) -> Response | None:
         """Find what pycachy recorded, by its own keys, and record it under ours."""

@@ -117,6 +117,58 @@ def test_what_changes_state_is_called_every_time(store: JsonlStore, method: str,
     assert isinstance(engine(store, "replay").ask(request(method, path), HERE), Replay)
 
 
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+PARTS = "multipart/form-data; boundary=xx"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "goes_out"),
+    [
+        (JSON, b'{"user":"ann","Password":"hunter2"}', True),
+        (JSON, b'{"refresh_token":"r"}', True),
+        (FORM, b"user=ann&password=hunter2", True),
+        (
+            PARTS,
+            b'--xx\r\ncontent-disposition: form-data; name="password"\r\n\r\nhunter2\r\n--xx--\r\n',
+            True,
+        ),
+        # What came with a page needs its cookie too; that it replays as a whole is the best there is.
+        (FORM, b"user=ann&password=hunter2&csrfmiddlewaretoken=abc", False),
+        (JSON, b'{"input":"hi","tools":[{"type":"mcp","authorization":"t","password":"p"}]}', False),
+        (JSON, b'{"input":"password"}', False),
+    ],
+    ids=["json", "refresh", "form", "multipart", "page", "mcp", "prompt"],  # a recording names its test
+)
+def test_who_signs_in_does_so_in_each_run_that_may_call(
+    store: JsonlStore, kind: str, body: bytes, goes_out: bool
+) -> None:
+    """A replayed sign-in has no cookie and an old token: the next live call would be refused."""
+    asked = Request("POST", "https://api.example.com/login", (("content-type", kind),), Body(body))
+    live(engine(store).ask(asked, HERE))
+    again = engine(store).ask(asked, HERE)
+    assert isinstance(again, Forward) is goes_out
+    if goes_out:
+        live(again)
+    assert isinstance(engine(store, "replay").ask(asked, HERE), Replay)
+    assert b"hunter2" not in Path(store.url).read_bytes()
+
+
+def test_what_a_sign_in_hands_out_is_not_kept(store: JsonlStore) -> None:
+    """Tokens in its answer are masked by their names; in other answers such a member is what it says."""
+    token = "quite-opaque-7f3a9c"
+    answer = json.dumps({"token": token, "user": {"sessionId": token, "name": "ann-of-the-thousand"}})
+    live(engine(store).ask(request(path="/login", body=b'{"password":"p"}'), HERE), answer.encode())
+    assert token not in Path(store.url).read_text("utf-8")
+    found = engine(store, "replay").ask(request(path="/login", body=b'{"password":"q"}'), HERE)
+    assert isinstance(found, Replay)
+    kept = json.loads(found.response.body)
+    assert kept["user"]["name"] == "ann-of-the-thousand"
+    assert len(kept["token"]) == len(token)
+    live(engine(store).ask(request(path="/logprobs"), HERE), answer.encode())
+    assert token in Path(store.url).read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("status", "more", "kept"),
     [

@@ -19,6 +19,7 @@ LAYERS = [
         "exchange",
         "trust",
         "redact",
+        "sign_in",
         "multipart",
         "_bootstrap",
         "hooks",
