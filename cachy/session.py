@@ -48,6 +48,8 @@ _shared: Session | None = None
 _enabled: Mapping[str, object] = {}
 """The arguments of `enable`, which hold in blocks too, name by name."""
 _decided = False  # whether the start-up decision was made (by the hook or by a call of enable/disable)
+_found: settings.Settings | None = None
+"""What the start-up decision has found, until it is told."""
 _lock = RLock()
 
 
@@ -60,23 +62,26 @@ def current() -> Session | None:
 def guarding() -> Session | None:
     """The session whose hosts the guard watches over in this context, or None."""
     if not _decided:
-        start()
+        start(tell=False)
     session = current()
     return session if session is not None and session.engine.settings.guard else None
 
 
-def start() -> bool:
+def start(tell: bool = True) -> bool:
     """Make the decision that the start-up hook left open, once; whether clients are to be patched.
 
     Called when the first HTTP client has been imported: only now are settings parsed and providers loaded.
+    `tell=False`: by a program that may never import one (pip, say), which need not hear why cachy is not active.
     """
-    global _shared, _decided
+    global _shared, _decided, _found
     with _lock:
         if not _decided:
             _decided = True
             if _bootstrap.door is not None:
-                found = settings.load(cwd=_bootstrap.cwd, consent=_bootstrap.door == "environment")
-                _shared = _open(found)
+                _found = settings.load(cwd=_bootstrap.cwd, consent=_bootstrap.door == "environment")
+        if _found is not None and (tell or _found.active):
+            found, _found = _found, None
+            _shared = _open(found)
         return _shared is not None or _patched_for_scopes
 
 
@@ -97,9 +102,10 @@ def enable(
     `cwd`: the working directory that counts. `typed`: a person has said the arguments just now, so they come before
     the environment.
     """
-    global _shared, _decided, _enabled
+    global _shared, _decided, _enabled, _found
     with _lock:
         _decided = True
+        _found = None
         found = settings.load(arguments, cwd=cwd, consent=True, scoped=typed)
         _enabled = _fixed(arguments, found)
         _shared = _open(found, only, watch)
@@ -130,10 +136,10 @@ def _replayed() -> frozenset[str]:
 
 def disable() -> None:
     """End the process-wide session and take the import hook off."""
-    global _shared, _decided, _patched_for_scopes, _enabled
+    global _shared, _decided, _patched_for_scopes, _enabled, _found
     with _lock:
         _decided = True
-        _shared = None
+        _shared = _found = None
         _enabled = {}
         _patched_for_scopes = False
         placeholders.take_back()

@@ -20,6 +20,10 @@ posix = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
 IMPORT = (
     "import sys, httpx; print(hasattr(httpx.Client._transport_for_url, '__cachy_original__')); sys.exit(7)"
 )
+CONNECTS = (
+    "import socket, subprocess, sys; socket.getaddrinfo('127.0.0.1', 80);"
+    " subprocess.run([sys.executable, '-c', '']); "
+)
 NOTHING = "import sys; print('ran'); sys.exit(7)"
 
 Around = Callable[[bytes], Path]
@@ -68,9 +72,12 @@ def test_a_stranger_asks(child: Child, complete: Path, project: Path) -> None:
 def test_a_stranger_is_not_mentioned_before_a_client_is_imported(
     child: Child, complete: Path, project: Path
 ) -> None:
-    """Compilers, formatters and pip start in such folders all the time, and are none of our business."""
-    done = child(complete, "-c", NOTHING, cwd=project)
+    """Compilers, formatters and pip start in such folders all the time, and are none of our business; nor when they
+    make connections and start children, which the guard watches."""
+    done = child(complete, "-c", CONNECTS + NOTHING, cwd=project)
     assert (done.returncode, done.stdout, done.stderr) == (7, "ran\n", "")
+    done = child(complete, "-c", CONNECTS + IMPORT, cwd=project)
+    assert (done.stdout, done.stderr.count("`cachy trust`")) == ("False\n", 1)
 
 
 def test_a_trusted_project_asks(child: Child, complete: Path, project: Path) -> None:
