@@ -5,6 +5,7 @@ Data goes to stdout, talk to stderr. Exit status: 0 fine, 1 something was found,
 
 from __future__ import annotations
 
+import io
 import sys
 
 VERBS = {
@@ -58,6 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one verb; its exit status. SystemExit for wrong usage, as argparse raises it."""
     if argv is None:
         step_aside()
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")  # what the terminal has no sign for is no reason to stop
     arguments = sys.argv[1:] if argv is None else argv
     verb = arguments[0] if arguments else "--help"
     if verb in ("-h", "--help", "help"):

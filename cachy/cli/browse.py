@@ -15,7 +15,7 @@ from ..stores import Store
 from . import shelf
 from .moving import existing
 from .parsing import Parser, number
-from .talk import Problem, Span, ago, cut, emit, emit_list, for_eyes, line, progress, say, width
+from .talk import Problem, Span, ago, cut, emit, emit_list, for_eyes, for_programs, line, progress, say, width
 
 _ARROWS = {"call": "→ ", "result": "← ", "thinking": "", "note": "", "text": ""}
 _STYLES = {"call": "cyan", "result": "cyan", "thinking": "dim italic", "note": "magenta", "text": ""}
@@ -158,7 +158,9 @@ def show(argv: list[str]) -> int:
         if options.curl:
             from .curl import command
 
-            print(command(entry))
+            text = command(entry)
+            for_programs()
+            print(text)
         elif options.json:
             emit(_whole(entry, shelf.tests_using(store)))
         else:
@@ -177,6 +179,7 @@ def textconv(argv: list[str]) -> int:
     )
     parser.add_argument("file", metavar="FILE")
     store = existing(parser.parse_args(argv).file)
+    for_programs()
     for entry in shelf.entries(store, newest_first=False):
         try:
             entry.check()

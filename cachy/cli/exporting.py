@@ -17,7 +17,7 @@ from ..report.terminal import place
 from ..stores import Store
 from . import shelf
 from .moving import Outcome
-from .talk import Problem, progress, say
+from .talk import Problem, for_programs, progress, say
 
 _FORMATS = {"har": har, "vcr": vcr}
 
@@ -90,6 +90,7 @@ def _request(entry: Entry) -> Request:
 def _written(path: str | None) -> Iterator[IO[str]]:
     """Where to write to: a file that is there only when it is whole, or stdout."""
     if path is None:
+        for_programs()
         yield sys.stdout
         return
     aside = f"{path}.part"

@@ -5,6 +5,7 @@ rich is imported only then. It knows NO_COLOR, FORCE_COLOR and TERM=dumb itself.
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
@@ -91,9 +92,14 @@ def line(*spans: Span) -> None:
         ]
         _console().print(Text.assemble(*shown), soft_wrap=True)
         return
-    text = printable("".join(span if isinstance(span, str) else span[0] for span in spans)).rstrip()
-    encoding = sys.stdout.encoding or "ascii"
-    print(text.encode(encoding, "replace").decode(encoding))
+    print(printable("".join(span if isinstance(span, str) else span[0] for span in spans)).rstrip())
+
+
+def for_programs() -> None:
+    """What is printed from now on is read by a program: in UTF-8 and with plain line ends, whatever the terminal has."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Half a pair of surrogates becomes what JSON writes for it.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def for_eyes() -> bool:
@@ -119,6 +125,8 @@ def counted(number: int) -> str:
 
 def bar(share: float, size: int = 20) -> str:
     """A bar of at most `size` characters for a share from 0 to 1."""
+    if not (sys.stdout.encoding or "").lower().startswith("utf"):
+        return "#" * round(share * size)
     eighths = round(share * size * 8)
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
 

@@ -125,6 +125,46 @@ def test_what_a_person_sees_and_types(
     assert len(store.read_bytes().splitlines()) == len(keys)
 
 
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("seen", [True, False], ids=["terminal", "pipe"])
+def test_a_terminal_without_the_signs(
+    store: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch, seen: bool
+) -> None:
+    """What it cannot show is a question mark there; what a program reads is whole, in UTF-8."""
+    import pty
+
+    question = "Größe \N{SNOWMAN}?"
+    store.write_bytes(store.read_bytes().replace(b"What is a whale?", question.encode()))
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    key = keys["chat"]
+
+    def shown(*argv: str) -> bytes:
+        command = [sys.executable, "-m", "cachy", *argv]
+        if not seen:
+            return subprocess.run(command, capture_output=True, check=True).stdout
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE) as child:
+            os.close(theirs)
+            out = b""
+            try:
+                while piece := os.read(ours, 4096):
+                    out += piece
+            except OSError:  # how Linux tells that the other side is closed
+                pass
+            os.close(ours)
+            assert child.stderr is not None
+            told = child.stderr.read().decode()
+        assert child.returncode == 0, told
+        return out
+
+    for argv in (["ls"], ["show", key], ["search", "snowman|gr", "--regex"]):
+        assert b"Gr??e ??" in shown(*argv)
+    assert b" ####################  " in shown("stats").replace(b"\x1b[0m", b"")
+    for argv in (["show", key, "--curl"], ["textconv", "cachy.jsonl"], ["export", "--format", "vcr"]):
+        assert question.encode() in shown(*argv)
+
+
 def test_a_bar_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not before its time, not where nobody looks; gone before anything else is said."""
 
