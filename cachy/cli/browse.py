@@ -17,6 +17,7 @@ from .moving import existing
 from .parsing import Parser, number
 from .talk import Problem, Span, ago, cut, emit, emit_list, for_eyes, for_programs, line, progress, say, width
 
+_NARROW = 72  # characters; a narrower terminal has no room for all columns
 _ARROWS = {"call": "→ ", "result": "← ", "thinking": "", "note": "", "text": ""}
 _STYLES = {"call": "cyan", "result": "cyan", "thinking": "dim italic", "note": "magenta", "text": ""}
 _ROLES = {"system": "bold yellow", "developer": "bold yellow", "user": "bold green", "tool": "bold cyan"}
@@ -69,17 +70,19 @@ def _passing(store: Store, passes: Callable[[Entry], bool], as_json: bool) -> It
 def row(entry: Entry, digits: int) -> None:
     """One line about a recording. Raises ValueError for a damaged one."""
     status = "" if entry.response.status == 200 else str(entry.response.status)
+    narrow = width() < _NARROW
+    model = 12 if narrow else 22
     facts: list[Span] = [
         (f"{entry.key[:digits]:<{digits}}", "yellow"),
         f"  {ago(entry.age()):>6}",
-        f"  {cut(entry.provider, 11):<11}",
-        f"  {cut(entry.model, 22):<22}",
-        f"  {size(len(entry.line)):>7}  ",
+        "" if narrow else f"  {cut(entry.provider, 11):<11}",
+        f"  {cut(entry.model, model):<{model}}",
+        "  " if narrow else f"  {size(len(entry.line)):>7}  ",
         (f"{status} " if status else "", "red"),
         ("partial " if entry.response.partial else "", "magenta"),
     ]
     used = sum(len(span if isinstance(span, str) else span[0]) for span in facts)
-    line(*facts, cut(entry.title, max(10, width() - used)))
+    line(*facts, cut(entry.title, max(8, width() - used)))
 
 
 def search(argv: list[str]) -> int:

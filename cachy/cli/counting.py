@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -15,9 +15,11 @@ from ..report.messages import size
 from ..report.prices import Prices, Sum
 from ..stores.jsonl import JsonlStore
 from . import shelf
-from .talk import bar, counted, cut, emit, line, progress, say
+from .talk import bar, counted, cut, emit, line, progress, say, width
 
 _SHOWN = 12  # rows of a table
+_NARROW = 66  # characters; a narrower terminal has no room for all columns
+_SHORTEST_BAR = 6  # characters
 
 
 @dataclass
@@ -143,25 +145,48 @@ def _tokens(total: Total) -> Iterable[str]:
 
 
 def _chart(kind: str, found: dict[str, Total]) -> None:
+    """A row for each name, with a bar as long as the terminal has room for; on a narrow one without sizes and tokens."""
     if not found:
         return
     rows = _largest(found)
     most = rows[0][1].recordings
+    kept = slice(None, None, 4 if width() < _NARROW else 1)  # the first and the last, or all
+    heads = ("recordings", "size", "tokens in", "out", "money")[kept]
+    cells = [_cells(total)[kept] for _, total in rows[:_SHOWN]]
+    sizes = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    room = width() - sum(sizes) - 2 * len(sizes) - 1
+    longest = max(len(f"by {kind}"), *(len(name) for name, _ in rows[:_SHOWN]))
+    names = max(12, min(longest, max(room - 20, min(30, room - _SHORTEST_BAR))))
+    bars = min(20, room - names) if room - names >= _SHORTEST_BAR else 0
     line("")
-    line(
-        (
-            f"{'by ' + kind:<30} {'':<20} {'recordings':>10} {'size':>9} {'tokens in':>11} {'out':>10}  money",
-            "bold",
-        )
-    )
-    for name, total in rows[:_SHOWN]:
+    line((f"{cut('by ' + kind, names):<{names}} {'':<{bars}}{_aligned(heads, sizes)}", "bold"))
+    for (name, total), texts in zip(rows, cells, strict=False):
+        # Of tests the end: they begin alike, with the name of their file.
+        shown = "…" + name[1 - names :] if kind == "test" and len(name) > names else cut(name, names)
         line(
-            f"{cut(name, 30):<30} ",
-            (f"{bar(total.recordings / most):<20}", "cyan"),
-            f" {total.recordings:>10,} {size(total.bytes):>9} {total.input:>11,} {total.output:>10,}  {total.money}",
+            f"{shown:<{names}} ",
+            (f"{bar(total.recordings / most, bars):<{bars}}", "cyan"),
+            _aligned(texts, sizes),
         )
     if len(rows) > _SHOWN:
         line(f"and {len(rows) - _SHOWN} more")
+
+
+def _cells(total: Total) -> tuple[str, ...]:
+    return (
+        f"{total.recordings:,}",
+        size(total.bytes),
+        f"{total.input:,}",
+        f"{total.output:,}",
+        str(total.money),
+    )
+
+
+def _aligned(texts: Sequence[str], sizes: Sequence[int]) -> str:
+    """Numbers to the right, the last column, which is of words, to the left."""
+    *numbers, last = texts
+    shown = "".join(f"  {text:>{size}}" for text, size in zip(numbers, sizes, strict=False))
+    return f"{shown}  {last}".rstrip()
 
 
 def _on_disk(url: str) -> int | None:

@@ -11,6 +11,7 @@ from cli.conftest import CALLS, Run, ask
 from sdk.provider import Provider
 
 import cachy
+from cachy.cli import browse, counting
 
 
 def miss(store: Path, provider: Provider, name: str, **more: Any) -> None:
@@ -104,6 +105,25 @@ def test_money_is_an_estimate_by_genai_prices(store: Path, run: Run) -> None:
     out = run("stats", "--model", "our*", "--model", "our-own-7b")[1]
     assert "est." not in out
     assert "(2 unpriced)" in run("stats")[1]
+
+
+@pytest.mark.parametrize("columns", [40, 66, 80, 200])
+def test_lines_fit_the_terminal(store: Path, run: Run, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """Of `ls` and `stats`, tests of long names among them; what has no room is left out or cut."""
+    name = "tests/test_agents.py::TestTools::test_what_is_asked_again[openai-{}]"
+    lines = store.read_bytes().splitlines(keepends=True)
+    for number in (0, 1):
+        lines[number] = lines[number].replace(
+            b',"request":', f',"test":"{name.format(number)}","request":'.encode(), 1
+        )
+    store.write_bytes(b"".join(lines))
+    monkeypatch.setattr(counting, "width", lambda: columns)
+    monkeypatch.setattr(browse, "width", lambda: columns)
+    listed, (_, _, *tables) = run("ls")[1].splitlines(), run("stats")[1].splitlines()
+    assert len(listed) == len(lines)
+    assert max(map(len, [*listed, *tables])) <= columns
+    assert ("tokens in" in "".join(tables)) == (columns > 40)
+    assert [row.split()[0][-4:] for row in tables[-2:]] == ["i-0]", "i-1]"]
 
 
 def test_stats_for_people(store: Path, run: Run) -> None:
