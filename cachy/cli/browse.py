@@ -65,6 +65,7 @@ def _passing(store: Store, passes: Callable[[Entry], bool], as_json: bool) -> It
             damaged += 1
     if damaged:
         say(f"{damaged} damaged left out; `cachy verify` names them")
+    shelf.tell_skipped(store)
 
 
 def row(entry: Entry, digits: int) -> None:

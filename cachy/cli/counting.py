@@ -104,6 +104,7 @@ def stats(argv: list[str]) -> int:
             for name in filter(None, names):
                 groups[kind].setdefault(name, Total()).add(entry, price, prices.known)
     where, disk = terminal.place(store.url), _on_disk(store.url)
+    shelf.tell_skipped(store)
     if options.json:
         by = {
             kind: [{"name": name, **total.facts()} for name, total in _largest(found)]

@@ -43,6 +43,8 @@ def export(argv: list[str]) -> int:
     try:
         with _written(options.output) as out:
             _write(store, passes, _FORMATS[options.format], out, outcome)
+        shelf.tell_skipped(store)
+        faults = outcome.faults or store.problems
     except Unreadable as problem:
         raise Problem(str(problem)) from None
     finally:
@@ -50,7 +52,7 @@ def export(argv: list[str]) -> int:
     say(f"{outcome.taken:,} exported" + (f" to {place(options.output)}" if options.output else ""))
     for reason, number in outcome.skipped.most_common():
         say(f"{number:,} {reason}")
-    return 1 if outcome.faults else 0
+    return 1 if faults else 0
 
 
 def _write(store: Store, passes: shelf.Filter, writer: Any, out: IO[str], outcome: Outcome) -> None:

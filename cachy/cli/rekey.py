@@ -57,6 +57,7 @@ def main(argv: list[str]) -> int:
     store = shelf.opened(options)
     work = _Work(store, shelf.loaded(options.store))
     plan = work.plan()
+    shelf.tell_skipped(store)
     write = not options.dry_run and any(plan[:3]) and (not options.json or options.yes)
     if options.json:
         emit({"store": terminal.place(store.url), **plan._asdict(), "written": write})

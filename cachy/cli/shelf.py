@@ -16,7 +16,7 @@ from ..report.terminal import place
 from ..stores import Store, open_store
 from ..values import ttl
 from .parsing import Parser
-from .talk import Problem, progress
+from .talk import Problem, progress, say
 
 _SHORTEST = 8  # digits of a key that are shown
 _LISTED = 10  # recordings that an ambiguous key may mean, that are named
@@ -70,6 +70,12 @@ def entries(store: Store, newest_first: bool = True) -> Iterator[Entry]:
     """Every recording, read as it is asked for."""
     for key, line in reversed(store) if newest_first else store:
         yield Entry(key, line)
+
+
+def tell_skipped(store: Store) -> None:
+    """Say what of a store is no recording, and so was not among its entries. To be called when they have been read."""
+    if problems := store.problems:
+        say(f"cachy: {problems}")
 
 
 def digits(store: Store) -> int:

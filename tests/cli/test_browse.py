@@ -135,6 +135,30 @@ def test_damaged_lines_are_left_out(store: Path, run: Run) -> None:
     assert err == "1 damaged left out; `cachy verify` names them\n"
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [("ls",), ("ls", "--json"), ("search", "is"), ("stats",), ("stats", "--json"), ("rekey", "--dry-run")],
+    ids=" ".join,
+)
+def test_lines_that_are_no_recordings_are_told(store: Path, run: Run, argv: tuple[str, ...]) -> None:
+    """What a merge or a crash has left is not passed over in silence by any verb that reads all."""
+    assert "skipped" not in run(*argv)[2]
+    with open(store, "ab") as file:
+        file.write(b"<<<<<<< HEAD\nnonsense\n")
+    status, _, err = run(*argv)
+    assert status == 0
+    assert err.count("cachy.jsonl: 2 lines are skipped, the first is line 16: left by a git merge") == 1
+
+
+def test_an_export_that_is_not_whole_says_so(store: Path, run: Run) -> None:
+    """Also by its status: a script would not read the words."""
+    with open(store, "ab") as file:
+        file.write(b"nonsense\n")
+    status, out, err = run("export", "--format", "har")
+    assert (status, len(json.loads(out)["log"]["entries"])) == (1, len(CALLS))
+    assert "cachy.jsonl: 1 line is skipped, the first is line 16: " in err
+
+
 def test_recordings_of_pycachy_are_shown_too(project: Path, run: Run) -> None:
     """As far as they go: pycachy kept no request."""
     answer = json.dumps(
