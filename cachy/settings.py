@@ -167,6 +167,8 @@ def load(
     if "store" not in found:
         found["store"] = trust.default_store(project, here, warnings)
     wanted = found.pop("enabled", True) and found.get("mode") != "off"
+    if misspelt(environ):  # start-up has said so, and asked no project
+        origins["enabled"], wanted = "environment CACHY", False
     active = consent or (table is not None and wanted and _may_activate(project, warnings))
     for name in READERS:
         origins.setdefault(name, "default")
@@ -178,6 +180,12 @@ def load(
         warnings=tuple(dict.fromkeys(warnings)),
         **{name.replace("-", "_"): value for name, value in found.items()},
     )
+
+
+def misspelt(environ: Mapping[str, str]) -> str:
+    """What CACHY says when that is not understood; else ""."""
+    wish = environ.get("CACHY", "").strip()
+    return "" if wish.lower() in (*OFF, *ON) else wish
 
 
 def to_environ(settings: Settings) -> dict[str, str]:

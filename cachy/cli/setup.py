@@ -58,7 +58,7 @@ def config(argv: list[str]) -> int:
         _table(_state(found), rows)
     for warning in found.warnings:
         say(f"cachy: {warning}")
-    return 1 if found.warnings else 0
+    return 1 if found.warnings or settings.misspelt(os.environ) else 0
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -78,6 +78,8 @@ def _state(found: settings.Settings) -> str:
     if found.active:
         return "active here"
     if found.origins.get("enabled") == "environment CACHY":
+        if wish := settings.misspelt(os.environ):
+            return f"not active here, as CACHY={printable(wish)} is not understood"
         return "switched off by CACHY in the environment, whatever else is set"
     if found.mode == "off":
         return f"switched off (mode from {found.origins['mode']})"

@@ -51,6 +51,9 @@ def test_why_it_is_not_active(project: Path, run: Run, monkeypatch: pytest.Monke
     monkeypatch.setenv("CACHY", "0")
     active = looked(run, status=0)["settings"]["active"]
     assert (active["status"], active["text"]) == ("note", "no: CACHY=0 in the environment")
+    monkeypatch.setenv("CACHY", "banana")
+    active = looked(run, status=1)["settings"]["active"]
+    assert active["text"] == "no: CACHY=banana in the environment is not understood"
     monkeypatch.delenv("CACHY")
     (project / "pyproject.toml").write_text("[tool.cachy]\nenabled = false\n", "utf-8")
     assert looked(run, status=0)["settings"]["active"]["text"] == "no: the settings switch it off"

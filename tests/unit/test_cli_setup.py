@@ -276,6 +276,20 @@ def test_config_says_whether_cachy_is_active_and_why_not(
     assert capsys.readouterr().out.splitlines()[0] == f"cachy is {state}"
 
 
+def test_config_says_that_cachy_is_misspelt(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Start-up does nothing then, not even what the project asks for; so nobody may say that it is active."""
+    assert main(["init"]) == 0
+    monkeypatch.setenv("CACHY", "banana")
+    capsys.readouterr()
+    assert main(["config"]) == 1
+    assert (
+        capsys.readouterr().out.splitlines()[0]
+        == "cachy is not active here, as CACHY=banana is not understood"
+    )
+
+
 def test_config_shows_no_password(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """What people paste into a bug report holds no secret of a URL."""
     monkeypatch.setenv("CACHY", "1")

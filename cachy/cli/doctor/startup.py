@@ -92,6 +92,9 @@ def decision(store: str | None) -> Iterator[Check]:
 def _active(found: settings.Settings) -> Check:
     if found.active:
         return Check("active", "ok", f"yes, mode {found.mode}, store {place(found.store)}")
+    if wish := settings.misspelt(os.environ):
+        todo = "use 1, 0, auto, replay, record or verify"
+        return Check("active", "wrong", f"no: CACHY={wish} in the environment is not understood", todo)
     if found.origins.get("enabled") == "environment CACHY":
         return Check(
             "active", "note", f"no: CACHY={os.environ.get('CACHY')} in the environment", "unset CACHY"
