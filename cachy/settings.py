@@ -167,7 +167,7 @@ def load(
     if "store" not in found:
         found["store"] = trust.default_store(project, here, warnings)
     wanted = found.pop("enabled", True) and found.get("mode") != "off"
-    if misspelt(environ):  # start-up has said so, and asked no project
+    if wish and wish not in ON:  # start-up has said that it is not understood, and asked no project
         origins["enabled"], wanted = "environment CACHY", False
     active = consent or (table is not None and wanted and _may_activate(project, warnings))
     for name in READERS:
@@ -180,12 +180,6 @@ def load(
         warnings=tuple(dict.fromkeys(warnings)),
         **{name.replace("-", "_"): value for name, value in found.items()},
     )
-
-
-def misspelt(environ: Mapping[str, str]) -> str:
-    """What CACHY says when that is not understood; else ""."""
-    wish = environ.get("CACHY", "").strip()
-    return "" if wish.lower() in (*OFF, *ON) else wish
 
 
 def to_environ(settings: Settings) -> dict[str, str]:

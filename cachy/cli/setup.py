@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from .. import settings
+from .. import _bootstrap, settings
 from .. import trust as trusted
 from ..notices import printable
 from ..report import terminal
@@ -58,7 +58,7 @@ def config(argv: list[str]) -> int:
         _table(_state(found), rows)
     for warning in found.warnings:
         say(f"cachy: {warning}")
-    return 1 if found.warnings or settings.misspelt(os.environ) else 0
+    return 1 if found.warnings or misspelt() else 0
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -78,12 +78,18 @@ def _state(found: settings.Settings) -> str:
     if found.active:
         return "active here"
     if found.origins.get("enabled") == "environment CACHY":
-        if wish := settings.misspelt(os.environ):
-            return f"not active here, as CACHY={printable(wish)} is not understood"
+        if wish := misspelt():
+            return f"not active here, as CACHY={wish} is not understood"
         return "switched off by CACHY in the environment, whatever else is set"
     if found.mode == "off":
         return f"switched off (mode from {found.origins['mode']})"
     return "not active here (CACHY=1, cachy-run or cachy init switch it on)"
+
+
+def misspelt() -> str:
+    """What CACHY says when that is not understood; else ""."""
+    wish = os.environ.get("CACHY", "").strip()
+    return "" if wish.lower() in (*_bootstrap.OFF, *_bootstrap.ON) else printable(wish)
 
 
 def _for_people(name: str, value: Any) -> str:

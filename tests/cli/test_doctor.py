@@ -15,7 +15,7 @@ import pytest
 from cli.conftest import Run, ask
 
 import cachy
-from cachy.cli.doctor import clients
+from cachy.cli.doctor import clients, startup
 
 Checks = dict[str, dict[str, Any]]
 
@@ -41,6 +41,8 @@ def test_where_all_is_well(store: Path, run: Run, monkeypatch: pytest.MonkeyPatc
     assert report["store"]["health"]["status"] == "ok"
     if find_spec("openai"):
         assert report["SDKs"]["openai"]["text"].endswith("through httpx2")
+    if find_spec("xai_sdk"):
+        assert report["SDKs"]["xai_sdk"]["text"].endswith("through aiohttp, grpcio, requests")
     out = run("doctor", "--no-self-test")[1]
     assert "\nclients\n  httpx            ok    0.28" in out
 
@@ -99,7 +101,11 @@ def test_what_git_knows(store: Path, run: Run, monkeypatch: pytest.MonkeyPatch) 
     facts = looked(run, status=0)["store"]
     assert (facts["git"]["todo"], facts["merges"]["todo"]) == ("git add cachy.jsonl", "cachy init")
     Path(".gitignore").write_text("*.jsonl\n", "utf-8")
-    assert "git ignores it" in looked(run, status=0)["store"]["git"]["text"]
+    ignored = looked(run, status=0)["store"]["git"]
+    assert "git ignores it" in ignored["text"]
+    assert ignored["todo"] == "take *.jsonl (.gitignore:1) away, or git add --force cachy.jsonl"
+    Path(".gitignore").write_text("*.jsonl\n!cachy.jsonl\n", "utf-8")
+    assert looked(run, status=0)["store"]["git"]["todo"] == "git add cachy.jsonl"
     Path(".gitignore").unlink()
     assert run("init")[0] == 0
     subprocess.run(["git", "add", "."], check=True)
@@ -146,6 +152,23 @@ def test_the_last_miss_is_named(store: Path, run: Run, monkeypatch: pytest.Monke
     assert missed["todo"] == "cachy diff @last"
 
 
+@pytest.mark.parametrize(
+    ("homes", "todo"),
+    [
+        (["cachy-run"], "pip install --force-reinstall cachy-run into this environment, or use cachy-run"),
+        ([], "pip install cachy-run into this environment, or use cachy-run"),
+    ],
+    ids=["file is lost", "not installed"],
+)
+def test_a_python_that_starts_without_cachy(
+    monkeypatch: pytest.MonkeyPatch, homes: list[str], todo: str
+) -> None:
+    """Installing again brings the start-up file back; pip would not do it unasked for what is there already."""
+    monkeypatch.setattr(startup, "_start", lambda more: "")
+    (check,) = [check for check in startup.checks(homes) if check.name == "start"]
+    assert (check.status, check.todo) == ("wrong", todo)
+
+
 def test_another_package_of_that_name(
     project: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,7 +205,8 @@ def test_every_installed_client_is_tried(project: Path, run: Run, monkeypatch: p
     report = looked(run, "--json", status=0)["clients"]
     assert report["httpx"]["text"].endswith("patched; sync and async calls recorded and replayed")
     assert {check["status"] for check in report.values()} == {"ok"}
-    assert {"httpx", "aiohttp", "urllib3", "requests", "botocore", "lm15"} <= set(report)
+    assert {"httpx", "aiohttp", "urllib3", "requests", "botocore", "lm15", "grpc"} <= set(report)
+    assert report["grpc"]["text"].endswith("patched; sync and async calls recorded and replayed")
     assert sorted(os.listdir(project)) == ["pyproject.toml"]
 
 

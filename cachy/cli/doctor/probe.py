@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -82,6 +83,40 @@ def _lm15() -> Ways:
     return {"sync": call}
 
 
+def _grpc() -> Ways:
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    grpc: Any = import_module("grpc")
+    name = "/doctor.Doctor/"
+
+    def answer(message: bytes, _: Any) -> bytes:
+        _arrived.append(message)
+        return os.urandom(4)
+
+    handlers = {way: grpc.unary_unary_rpc_method_handler(answer) for way in ("sync", "async")}
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("doctor.Doctor", handlers),))
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    _serving.append(server)
+
+    def call(_: str) -> str:
+        with grpc.insecure_channel(address) as channel:
+            return str(channel.unary_unary(f"{name}sync")(b"How are you?", timeout=30).hex())
+
+    async def later() -> str:
+        async with grpc.aio.insecure_channel(address) as channel:
+            return str((await channel.unary_unary(f"{name}async")(b"How are you?", timeout=30)).hex())
+
+    return {"sync": call, "async": lambda _: asyncio.run(later())}
+
+
+_serving: list[Any] = []
+"""Servers of the probe's own, which would stop if nobody held them."""
+_arrived: list[bytes] = []
+"""The calls that came to them."""
+
 PROBES: dict[str, Callable[[], Ways]] = {
     "httpx": lambda: _httpx("httpx"),
     "httpx2": lambda: _httpx("httpx2"),
@@ -90,18 +125,21 @@ PROBES: dict[str, Callable[[], Ways]] = {
     "requests": _requests,
     "botocore": _botocore,
     "lm15": _lm15,
+    "grpc": _grpc,
 }
 """The ways of each client, by the name of its module."""
 
 
 def main(name: str, url: str) -> None:
-    """Print one line of JSON: `patched`, and for each way the `answers` of two equal calls; or the `problem`."""
+    """Print one line of JSON: `patched`, for each way the `answers` of two equal calls, and how many of them have
+    `arrived` where it was not `url` that was called; or the `problem`."""
     try:
         ways = PROBES[name]()
         from cachy import transports
 
         answers = {way: [call(url + _PATH) for _ in range(2)] for way, call in ways.items()}
-        print(json.dumps({"patched": bool(transports._patched), "answers": answers}))
+        facts = {"patched": bool(transports._patched), "answers": answers, "arrived": len(_arrived)}
+        print(json.dumps(facts))
     except Exception as problem:  # noqa: BLE001 - whatever a broken client raises is what is to be told
         print(json.dumps({"problem": f"{type(problem).__name__}: {problem}"[:200]}))
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from ... import _bootstrap, settings, trust
 from ...report.terminal import place
 from ...values import as_text
+from ..setup import misspelt
 from ..shelf import loaded
 from . import Check
 
@@ -41,7 +42,11 @@ def checks(homes: Sequence[str]) -> Iterator[Check]:
         yield Check("start", "wrong", f"{sys.executable} does not start")
     elif not ran:
         text = "Python starts without cachy: CACHY=1 and [tool.cachy] do nothing"
-        yield Check("start", "wrong", text, "use cachy-run, or install cachy with pip into this environment")
+        # A package manager that forgot the file, or a cachy that lies on the PYTHONPATH.
+        force = "--force-reinstall " if _OURS in homes else ""
+        yield Check(
+            "start", "wrong", text, f"pip install {force}{_OURS} into this environment, or use cachy-run"
+        )
     elif not os.path.samefile(ran, str(_bootstrap.__file__)):
         yield Check("start", "wrong", f"another cachy starts with Python: {ran}", "uninstall that one")
     else:
@@ -92,7 +97,7 @@ def decision(store: str | None) -> Iterator[Check]:
 def _active(found: settings.Settings) -> Check:
     if found.active:
         return Check("active", "ok", f"yes, mode {found.mode}, store {place(found.store)}")
-    if wish := settings.misspelt(os.environ):
+    if wish := misspelt():
         todo = "use 1, 0, auto, replay, record or verify"
         return Check("active", "wrong", f"no: CACHY={wish} in the environment is not understood", todo)
     if found.origins.get("enabled") == "environment CACHY":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 
 from ...explain import misses
@@ -11,6 +10,7 @@ from ...report.messages import size
 from ...report.terminal import place
 from ...stores import SQLITE, Store, StoreError, open_store
 from ..check import Checks, facts, of_store
+from ..git import asked, ignoring
 from ..shelf import loaded
 from . import Check
 
@@ -69,10 +69,10 @@ def _health(store: Store, names: frozenset[str]) -> Iterator[Check]:
 
 def _git(path: str) -> Iterator[Check]:
     folder, name = os.path.split(path.rstrip("/" + os.sep))
-    if _asked(folder, "rev-parse", "--is-inside-work-tree") != "true":
+    if asked(folder, "rev-parse", "--is-inside-work-tree") != "true":
         yield Check("git", "note", "not in a git repository: CI and others cannot replay these recordings")
         return
-    tracked = _asked(folder, "ls-files", "--", name)
+    tracked = asked(folder, "ls-files", "--", name)
     if name.lower().endswith(SQLITE):  # as `cachy init` says
         if tracked:
             todo = f"git rm --cached {name}, and add {name}* to .gitignore"
@@ -80,20 +80,12 @@ def _git(path: str) -> Iterator[Check]:
         return
     if tracked:
         yield Check("git", "ok", "it is tracked")
-    elif _asked(folder, "check-ignore", "--", name):
-        yield Check("git", "note", "git ignores it: CI and others cannot replay these recordings")
+    elif rule := ignoring(folder, name):
+        text = "git ignores it: CI and others cannot replay these recordings"
+        yield Check("git", "note", text, f"take {rule} away, or git add --force {name}")
     else:
         yield Check("git", "note", "it is not tracked yet", f"git add {name}")
-    if (_asked(folder, "check-attr", "merge", "--", name) or "").endswith(": union"):
+    if (asked(folder, "check-attr", "merge", "--", name) or "").endswith(": union"):
         yield Check("merges", "ok", "two branches that record merge without a conflict")
     elif os.path.isfile(path):
         yield Check("merges", "note", "two branches that record will conflict", "cachy init")
-
-
-def _asked(folder: str, *words: str) -> str | None:
-    """What git says; None when it fails or is not there."""
-    try:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
