@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 from .. import settings
 from .. import trust as trusted
 from ..stores import SQLITE, is_folder
+from . import ci
+from .git import asked, ignoring
 from .parsing import Parser
 from .setup import failed
 from .talk import agreed, say
@@ -19,36 +20,6 @@ _TABLE = """
 # All settings: `cachy config`.
 """
 
-
-# The same stands in docs/ci.md; a test compares them, and runs the commands.
-_SNIPPETS = {
-    "github": """\
-# .github/workflows/tests.yml: replays what is committed. A call without a recording fails, and no key is needed.
-on: [push, pull_request]
-permissions:
-  contents: read
-jobs:
-  tests:
-    runs-on: ubuntu-latest
-    steps:
-      - uses: actions/checkout@v4
-      - uses: actions/setup-python@v5
-        with:
-          python-version: "3.12"
-      - run: pip install . pytest cachy-run
-      - run: pytest --cachy replay --cachy-fail-on live,miss,escaped
-      - run: cachy verify
-""",
-    "gitlab": """\
-# .gitlab-ci.yml: replays what is committed. A call without a recording fails, and no key is needed.
-tests:
-  image: python:3.12
-  script:
-    - pip install . pytest cachy-run
-    - pytest --cachy replay --cachy-fail-on live,miss,escaped
-    - cachy verify
-""",
-}
 _TEXTCONV = "cachy textconv"
 
 
@@ -66,13 +37,10 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument(
         "--ci",
-        choices=_SNIPPETS,
-        help="print what a CI job needs that replays and never calls; write nothing",
+        choices=sorted(ci.SERVICES),
+        help="write a CI job that replays and never calls; print it where there is such a file",
     )
     options = parser.parse_args(argv)
-    if options.ci:
-        print(_SNIPPETS[options.ci], end="")
-        return 0
     try:
         here = os.getcwd()
         project = settings.find_project(here) or here
@@ -85,43 +53,44 @@ def main(argv: list[str]) -> int:
             say(f"{store}: two branches that record merge as they are; each recording is a file")
         else:
             say(f"{store} is a database, which git cannot merge: add {store}* to .gitignore")
+        if in_lines or store.endswith("/"):
+            _warn_of_ignoring(project, store.strip('"'))
         where = trusted.trust(project)
         say(f"{project} is trusted (kept in {where})")
         if in_lines and (options.git_diff or _wants_diff(project)):
             say(_show_diffs(project, attributes, store))
+        if options.ci:
+            ci.add(project, options.ci)
     except (OSError, ValueError) as problem:
         return failed(problem)
     say("Next: run your program or your tests as always; the calls are recorded the first time.")
     return 0
 
 
+def _warn_of_ignoring(project: str, store: str) -> None:
+    """Say that recordings will not be committed, which is what they are for, when git ignores them."""
+    if not asked(project, "ls-files", "--", store) and (rule := ignoring(project, store)):
+        say(f"{store}: git ignores it, so CI and others cannot replay what you record; take {rule} away")
+
+
 def _wants_diff(project: str) -> bool:
     """Whether a person at a terminal, asked once, wants readable diffs."""
     if (
         not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())
-        or _git(project, "rev-parse", "--git-dir") is None
+        or asked(project, "rev-parse", "--git-dir") is None
     ):
         return False
-    if _git(project, "config", "diff.cachy.textconv"):
+    if asked(project, "config", "diff.cachy.textconv"):
         return False
     return agreed("let `git diff` show recordings as conversations (a setting of this clone)?", yes=False)
 
 
 def _show_diffs(project: str, attributes: str, store: str) -> str:
     """Have git call `cachy textconv`. Where it is not set up, the attribute means nothing."""
-    if _git(project, "config", "diff.cachy.textconv", _TEXTCONV) is None:
+    if asked(project, "config", "diff.cachy.textconv", _TEXTCONV) is None:
         raise ValueError(f"{project} is not in a git repository; --git-diff needs one")
     _add_attribute(attributes, f"{store} diff=cachy")
     return "git diff shows recordings as conversations in this clone; in others: cachy init --git-diff"
-
-
-def _git(folder: str, *words: str) -> str | None:
-    """What git says; None when it fails or is not there."""
-    try:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _add_table(path: str) -> str:

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from cli.conftest import Run
 
-from cachy.cli import VERBS, main, talk
+from cachy.cli import VERBS, ci, main, talk
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 
@@ -160,7 +161,7 @@ def test_a_terminal_without_the_signs(
 
     for argv in (["ls"], ["show", key], ["search", "snowman|gr", "--regex"]):
         assert b"Gr??e ??" in shown(*argv)
-    assert b" ####################  " in shown("stats").replace(b"\x1b[0m", b"")
+    assert b" ######" in shown("stats").replace(b"\x1b[36m", b"")
     for argv in (["show", key, "--curl"], ["textconv", "cachy.jsonl"], ["export", "--format", "vcr"]):
         assert question.encode() in shown(*argv)
 
@@ -227,14 +228,39 @@ def test_what_finds_nothing_for_long_has_a_bar(
 # init
 
 
-@pytest.mark.parametrize("ci", ["github", "gitlab"])
-def test_a_snippet_for_ci(project: Path, run: Run, ci: str) -> None:
-    """On stdout, to be put where it belongs; nothing is written."""
-    before = (project / "pyproject.toml").read_bytes()
-    status, out, err = run("init", "--ci", ci)
-    assert (status, err) == (0, "")
-    assert "pytest --cachy replay" in out
-    assert (os.listdir(project), (project / "pyproject.toml").read_bytes()) == (["pyproject.toml"], before)
+@pytest.mark.parametrize("service", ci.SERVICES)
+@pytest.mark.parametrize("below", [(), ("services", "a b")], ids=["repository", "folder"])
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_a_job_for_ci(
+    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch, service: str, below: tuple[str, ...]
+) -> None:
+    """Where the service looks for it, whole YAML that runs in the project; what is there already is not touched."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
+    subprocess.run(["git", "init", "-q"], check=True)
+    inner = project.joinpath(*below)
+    inner.mkdir(parents=True, exist_ok=True)
+    (inner / "pyproject.toml").touch()
+    monkeypatch.chdir(inner)
+    name, job = ci.SERVICES[service]
+    written = project / name
+    status, out, err = run("init", "--ci", service)
+    assert (status, out) == (0, "")
+    assert "cachy.yml written; " in err or ".gitlab-ci.yml written; " in err
+    text = written.read_text("utf-8")
+    assert (text == job) == (not below)
+    tests = yaml.safe_load(text)["tests"] if service == "gitlab" else yaml.safe_load(text)["jobs"]["tests"]
+    if below and service == "gitlab":
+        assert tests["script"].pop(0) == "cd 'services/a b'"
+    elif below:
+        assert tests["defaults"] == {"run": {"working-directory": "services/a b"}}
+    steps = tests["script"] if service == "gitlab" else [step.get("run") for step in tests["steps"]][2:]
+    assert steps[0].startswith("pip install ")
+    assert "has its job already" in run("init", "--ci", service)[2]
+    written.write_text("own: job\n", "utf-8")
+    status, out, err = run("init", "--ci", service)
+    assert (status, out) == (0, text)
+    assert "is there already; what it needs is this:" in err
+    assert written.read_text("utf-8") == "own: job\n"
 
 
 @posix

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,21 @@ def test_init_lets_git_merge_the_store_that_is_set(folder: Path, store: str, lin
     (folder / "pyproject.toml").write_text(f"[tool.cachy]\nstore = '{store}'\n", "utf-8")
     assert main(["init"]) == 0
     assert (folder / ".gitattributes").read_bytes() == line + b"merge=union eol=lf\n"
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+@pytest.mark.parametrize("store", ["cachy.jsonl", "my calls.jsonl", "calls/"])
+def test_init_says_that_git_ignores_the_store(folder: Path, capsys: Capture, store: str) -> None:
+    """Else people find out in CI: nothing of what they recorded was committed."""
+    subprocess.run(["git", "init", "-q"], check=True)
+    (folder / "pyproject.toml").write_text(f"[tool.cachy]\nstore = '{store}'\n", "utf-8")
+    assert main(["init"]) == 0
+    assert "ignores" not in capsys.readouterr().err
+    (folder / ".gitignore").write_text("# data\n*.jsonl\ncalls/\n", "utf-8")
+    assert main(["init"]) == 0
+    rule = "calls/ (.gitignore:3)" if store == "calls/" else "*.jsonl (.gitignore:2)"
+    told = f"{store}: git ignores it, so CI and others cannot replay what you record; take {rule} away"
+    assert told in capsys.readouterr().err.splitlines()
 
 
 @pytest.mark.parametrize(
