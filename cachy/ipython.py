@@ -73,7 +73,7 @@ class _Magic:
         """
         words = lines[0].split() if lines else []
         if len(words) == 2 and words[0] == "%%cachy" and words[1] in _FOR_CELLS:
-            return [f"get_ipython().run_line_magic('cachy', '--cell {words[1]}')\n", *lines[1:]]
+            return [f"get_ipython().run_line_magic('cachy', '--cell {words[1]}')\n", *_inner(lines[1:])]
         return lines
 
     def _during(self, wish: str) -> None:
@@ -104,6 +104,19 @@ class _Magic:
         from IPython.core.error import UsageError
 
         return UsageError(f"{magic} takes one of {', '.join(wishes)}")
+
+
+def _inner(lines: list[str]) -> list[str]:
+    """The rest of a cell; when that begins with another cell magic (`%%time`), with a call of it. IPython looks for one
+    in the first line of a cell only."""
+    from IPython.core import inputtransformer2
+
+    transforms: Any = inputtransformer2  # which has no types
+    rest: list[str] = transforms.leading_empty_lines(lines)
+    if not (rest and rest[0].startswith("%%")):
+        return lines
+    call: list[str] = transforms.cell_magic(rest)
+    return call
 
 
 def _status() -> str:

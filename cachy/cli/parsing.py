@@ -35,6 +35,8 @@ class Parser(argparse.ArgumentParser):
         for word in message.split():
             option = word.partition("=")[0].rstrip(":")  # "argument --limit: ..." names one that is right
             if option.startswith("--") and option not in self._option_string_actions:
-                for meant in get_close_matches(option, self._option_string_actions, 1):
-                    message += f"; did you mean {meant}?"
+                # The dashes, which all have in common, would make any two of them alike.
+                names = [name[2:] for name in self._option_string_actions if name.startswith("--")]
+                for meant in get_close_matches(option[2:], names, 1):
+                    message += f"; did you mean --{meant}?"
         super().error(message)

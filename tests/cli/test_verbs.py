@@ -44,6 +44,11 @@ def test_a_slip_is_guessed(store: Path, run: Run, typed: list[str], told: str) -
     assert told in err
 
 
+def test_what_is_like_nothing_gets_no_guess(store: Path, run: Run) -> None:
+    """`--json` is no slip for `--store`."""
+    assert "did you mean" not in run("config", "--store", "x")[2]
+
+
 @pytest.mark.parametrize("limit", ["-1", "x", "1.5", ""])
 def test_a_wrong_number_is_told(store: Path, run: Run, limit: str) -> None:
     """In one line that names the option, and guesses at no other one."""

@@ -170,12 +170,15 @@ def test_a_mode_for_one_cell(notebooks: Notebooks) -> None:
         "try:\n    get_ipython().run_cell('%%cachy bypass\\n1/0').raise_error()\nexcept ZeroDivisionError: print('as it would')",
         "ask('one')",
         "%%cachy sometimes\nask('one')",
+        "%%cachy bypass\n\n%%capture kept\nprint(ask('one'))",
+        "kept.stdout, ask('one')",
     )
     told = notebooks.execute(path)
     assert told[1:5] == ["'one! (1)'", "'one! (2)one! (3)'", "'one! (1)'", "'one! (4)'"]
     assert told[5].endswith("as it would")
     assert told[6] == "'one! (4)'"
     assert told[7].startswith("UsageError: %%cachy takes one of bypass, auto")
+    assert told[9] == "('one! (5)\\n', 'one! (4)')"  # IPython itself knows no second cell magic
 
 
 def test_a_failing_cell_with_a_mode_fails_the_notebook(notebooks: Notebooks) -> None:
