@@ -49,9 +49,17 @@ def user_line() -> str:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if is_users(frame.f_code.co_filename):
-            return f"{place(frame.f_code.co_filename)}:{frame.f_lineno}"
+            return _line(frame)
         frame = frame.f_back
     return ""
+
+
+def _line(frame: FrameType) -> str:
+    name = frame.f_code.co_filename
+    # The file of a notebook's cell, which never existed, has the number of the process in its name.
+    if os.path.basename(os.path.dirname(name)).startswith("ipykernel_"):
+        return f"line {frame.f_lineno} of a notebook's cell"
+    return f"{place(name)}:{frame.f_lineno}"
 
 
 def is_users(name: str) -> bool:
@@ -83,7 +91,7 @@ def find() -> Culprit:
                     library = library or package
                 is_websocket |= package in _WEBSOCKETS or frame.f_code.co_name in _WEBSOCKET_CALLS
             elif is_users(name):
-                line = f"{place(name)}:{frame.f_lineno}"
+                line = _line(frame)
                 break
             else:
                 standard = module

@@ -398,3 +398,14 @@ def test_a_program_beside_us_is_no_part_of_us(tmp_path: Path) -> None:
         scope: dict[str, Any] = {}
         exec(code, scope)
         assert scope["call"](culprit.user_line) == f"{place_of(name)}:1"
+
+
+def test_the_line_of_a_cell() -> None:
+    """Code of a notebook is compiled under a file name with the number of the kernel's process in it, which would make
+    the output of each run another one."""
+    scope: dict[str, Any] = {}
+    exec(
+        compile("\n\ndef call(function): return function()", "/tmp/ipykernel_2471/3254052676.py", "exec"),
+        scope,
+    )
+    assert scope["call"](culprit.user_line) == "line 3 of a notebook's cell"
