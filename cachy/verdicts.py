@@ -51,9 +51,12 @@ def reports_to() -> str | None:
 
 def heard() -> bool:
     """Whether anybody wants to know more of a call than that it was counted. Asked at each call, so it is quick."""
+    return _run_dir is not None or bool(_log) or _is_debugging()
+
+
+def _is_debugging() -> bool:
+    """Whether the logger `cachy` is listened to, in a program that has loaded `logging`."""
     global _logger
-    if _run_dir is not None or _log:
-        return True
     if _logger is None:
         logging = sys.modules.get("logging")
         if logging is None or not hasattr(logging, "getLogger"):
@@ -93,7 +96,7 @@ def tell(outcome: str, ms: int, reason: str, live: bool | None, call: Mapping[st
             _append(os.path.join(_run_dir, str(os.getpid())), line)
         if _log and (problem := _append(_log, line)):
             say_once(f"CACHY_LOG={_log} cannot be written ({problem}); what becomes of calls is not logged")
-        if _logger is not None and _logger.isEnabledFor(_DEBUG):
+        if _is_debugging():
             _logger.debug("%s", _sentence(facts), extra={"cachy": facts})
     except Exception as problem:  # noqa: BLE001 - a log never comes between a program and its call
         say_once(f"a call could not be logged ({in_brief(problem)})")

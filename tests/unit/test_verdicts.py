@@ -116,6 +116,20 @@ def test_each_verdict_is_one_line_on_the_logger(tmp_path: Path, caplog: pytest.L
     assert SECRET not in first.getMessage() + second.getMessage()
 
 
+@pytest.mark.parametrize("other", ["CACHY_LOG", "a run"])
+def test_the_logger_hears_it_beside_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, other: str
+) -> None:
+    """In a fresh process whose verdicts go to a file, too; so it is in every test of pytest (`caplog`)."""
+    monkeypatch.setattr(verdicts, "_logger", None)
+    if other == "CACHY_LOG":
+        monkeypatch.setenv("CACHY_LOG", str(tmp_path / "log"))
+    verdicts.listen(str(tmp_path) if other == "a run" else None)
+    caplog.set_level(logging.DEBUG, "cachy")
+    record(tmp_path)
+    assert [message.partition(" ")[0] for message in caplog.messages] == ["recorded"]
+
+
 def test_a_logger_that_is_not_at_debug_hears_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
