@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from .. import formats, repeats
@@ -52,8 +53,8 @@ def import_(argv: list[str]) -> int:
     store = open_store(found.store, found.limits)
     taker = _Taker(Engine(found, store), Registry(found.hosts), options.all_hosts)
     try:
-        for path in progress(paths, len(paths), "Importing"):
-            taker.take(path)
+        for _ in progress(taker.take(paths), sum(map(os.path.getsize, paths)), "Importing", taker.reached):
+            pass
     finally:
         store.close()
     return taker.outcome.tell("imported into", store.url, options.json)
@@ -67,31 +68,48 @@ class _Taker:
         self._engine = engine
         self._registry = registry
         self._all_hosts = all_hosts
+        self._behind = 0  # bytes of the files that are done
+        self._within: Callable[[], int] = int
 
-    def take(self, path: str) -> None:
-        """All of one file. Raises OSError and StoreError."""
-        if path.lower().endswith(_STORES):
-            self._take_store(path)
-            return
-        try:
-            for item in formats.read(path):
-                if isinstance(item, Unreadable):
-                    self.outcome.skip(str(item), path)
-                else:
-                    self._take(item)
-        except Unreadable as problem:
-            self.outcome.skip(str(problem), path)
+    def take(self, paths: list[str]) -> Iterator[None]:
+        """All of these files, a step for each thing that they hold. Raises OSError and StoreError."""
+        for path in paths:
+            yield from self._take_store(path) if path.lower().endswith(_STORES) else self._take_file(path)
 
-    def _take_store(self, path: str) -> None:
+    def reached(self) -> int:
+        """How many bytes of the files have been read."""
+        return self._behind + self._within()
+
+    def _take_file(self, path: str) -> Iterator[None]:
+        with open(path, "rb") as file:
+            self._within = file.tell
+            try:
+                for item in formats.read(file):
+                    if isinstance(item, Unreadable):
+                        self.outcome.skip(str(item), path)
+                    else:
+                        self._take(item)
+                    yield
+            except Unreadable as problem:
+                self.outcome.skip(str(problem), path)
+        self._done(path)
+
+    def _take_store(self, path: str) -> Iterator[None]:
         source = existing(path)
         for key, line in source:
             try:
                 put(self._engine.store, key, line, self.outcome, replace=False)
             except ValueError:
                 self.outcome.skip("damaged", key[:8])
+            yield
         if problems := source.problems:
             self.outcome.skip(problems, path)
         source.close()
+        self._done(path)
+
+    def _done(self, path: str) -> None:
+        self._behind += os.path.getsize(path)
+        self._within = int
 
     def _take(self, item: Interaction) -> None:
         request, engine = item.request, self._engine
@@ -120,11 +138,11 @@ class _Taker:
                 return
 
     def _claim(self, request: Request) -> tuple[Claim | None, str]:
-        parts = request.split()
         try:
+            parts = request.split()
             port = parts.port
         except ValueError:
-            return None, "its URL has no port that could be"
+            return None, "its URL is none that could be"
         claim = self._registry.claim(parts.scheme, parts.hostname or "", port, parts.path)
         if claim is None and self._all_hosts and parts.hostname:
             claim = Claim(PLAIN, parts.netloc.rpartition("@")[2].lower())

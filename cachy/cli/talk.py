@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -155,8 +155,13 @@ def agreed(question: str, yes: bool) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def progress(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    """The items as they are; a bar on a person's stderr from the first second on."""
+def progress(
+    items: Iterable[Item], total: int, what: str, reached: Callable[[], int] | None = None
+) -> Iterator[Item]:
+    """The items as they are; a bar on a person's stderr from the first second on.
+
+    `reached`: how much of `total` is done, where that is not the number of items.
+    """
     global _bar, _spoken
     if not sys.stderr.isatty():
         yield from items
@@ -175,7 +180,7 @@ def progress(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
                 _bar = _new_bar()
                 task = _bar.add_task(what, total=total or None)
             if task is not None:
-                _bar.update(task, completed=done)
+                _bar.update(task, completed=reached() if reached else done)
     finally:
         _clear()
 

@@ -1,24 +1,23 @@
 """Recordings of other tools: vcrpy's cassettes and HAR files, read into and written from requests and answers.
 
-A file is parsed as plain data, never unpickled or evaluated.
+A file is parsed as plain data, never unpickled or evaluated, and one interaction at a time.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import IO, Any
 
 from ..exchange import Headers, Request, Response
+from .documents import Unreadable, opened
 
 ENDINGS = (".yaml", ".yml", ".json", ".har")
+_NEITHER = "neither a cassette of vcrpy nor a HAR file"
 
-
-class Unreadable(Exception):
-    """A file, or one interaction of it, cannot be taken; the message says why in a few words."""
+__all__ = ["ENDINGS", "Interaction", "Unreadable", "answer", "files", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +29,36 @@ class Interaction:
     at: str = ""
 
 
-def read(path: str) -> Iterator[Interaction | Unreadable]:
-    """The interactions of a file, in order; an `Unreadable` for each that cannot be taken.
+def read(file: IO[bytes]) -> Iterator[Interaction | Unreadable]:
+    """The interactions of a file, in order and as they are read; an `Unreadable` for each that cannot be taken.
 
-    Raises Unreadable when that holds for the whole file, and OSError.
+    Raises Unreadable when that holds for the whole file, or for the rest of it, and OSError.
     """
     from . import har, vcr
 
-    with open(path, "rb") as file:
-        data = file.read()
-    parsed = vcr.parse_yaml(data) if path.lower().endswith((".yaml", ".yml")) else _json(data)
-    if isinstance(parsed, dict) and isinstance(parsed.get("interactions"), list):
-        return _each(parsed["interactions"], vcr.interaction)
-    if isinstance(parsed, dict) and isinstance(parsed.get("log"), dict):
-        return _each(parsed["log"].get("entries") or [], har.interaction)
-    raise Unreadable("neither a cassette of vcrpy nor a HAR file")
+    document = opened(file)
+    known = False
+    try:
+        if document.kind != "{":
+            raise Unreadable(_NEITHER)
+        for name in document.mapping():
+            if name == "interactions" and document.kind == "[":
+                known = True
+                yield from _each(document.sequence(), vcr.interaction)
+            elif name == "log" and document.kind == "{":
+                known = True
+                for part in document.mapping():
+                    if part == "entries" and document.kind == "[":
+                        yield from _each(document.sequence(), har.interaction)
+                    else:
+                        document.skip()
+            else:
+                document.skip()
+        document.end()
+    except document.errors:
+        raise Unreadable(("the rest is " if known else "") + f"not {document.language}") from None
+    if not known:
+        raise Unreadable(_NEITHER)
 
 
 def files(paths: Iterable[str]) -> Iterator[str]:
@@ -60,21 +74,14 @@ def files(paths: Iterable[str]) -> Iterator[str]:
             )
 
 
-def _each(items: list[Any], make: Any) -> Iterator[Interaction | Unreadable]:
+def _each(items: Iterable[Any], make: Any) -> Iterator[Interaction | Unreadable]:
     for item in items:
         try:
-            yield make(item)
+            yield item if isinstance(item, Unreadable) else make(item)
         except Unreadable as problem:
             yield problem
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
             yield Unreadable("not an interaction")
-
-
-def _json(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise Unreadable("not JSON") from None
 
 
 def decoded(headers: Headers, body: bytes) -> bytes:

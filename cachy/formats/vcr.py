@@ -10,30 +10,14 @@ from __future__ import annotations
 
 import base64
 import json
-from importlib import import_module
 from typing import Any
 
 from ..exchange import Body, Headers, Request, Response
 from . import Interaction, Unreadable, answer
+from .documents import yaml_module
 
 HEAD, BETWEEN, TAIL = "interactions:\n", "", "version: 1\n"
 EMPTY_TAIL = "  []\n" + TAIL
-
-
-def parse_yaml(data: bytes) -> Any:
-    """A YAML document as plain data; no tag makes an object. Raises Unreadable."""
-    yaml: Any = _yaml()
-    try:
-        return yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise Unreadable("not YAML of plain data") from None
-
-
-def _yaml() -> Any:
-    try:
-        return import_module("yaml")
-    except ImportError:
-        raise Unreadable("YAML needs PyYAML: pip install 'cachy-run[yaml]'") from None
 
 
 def interaction(item: dict[str, Any]) -> Interaction:
@@ -79,7 +63,7 @@ def _body(message: dict[str, Any]) -> bytes:
 
 def entry(request: Request, response: Response, at: str) -> str:
     """One interaction in YAML. Raises Unreadable without PyYAML."""
-    yaml: Any = _yaml()
+    yaml = yaml_module()
     sent = _text(request.body.data or b"")
     item = {
         "request": {

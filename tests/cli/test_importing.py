@@ -183,8 +183,11 @@ def test_nothing_is_refused_silently(capsys: Any) -> None:
         item({"body": '{"model": "d"}'}, {"headers": {"content-encoding": ["br"]}, "body": {"string": b"\xff\xfe"}}),
         {"request": {}},
     )  # fmt: skip
+    with open("c.yaml", "a", encoding="utf-8") as file:
+        file.write("interactions:\n- !!python/object/apply:os.system ['touch owned']\n")
     Path("notes.json").write_text('{"dear": "diary"}')
     Path("evil.yaml").write_text("!!python/object/apply:os.system ['touch owned']")
+    Path("torn.har").write_text('{"log": {"entries": [{"request": {')
     assert main(["import", ".", "--store", "calls.db"]) == 1
     out = capsys.readouterr().out
     assert out.startswith("1 imported into calls.db\n")
@@ -194,12 +197,13 @@ def test_nothing_is_refused_silently(capsys: Any) -> None:
         "1 skipped: example.com is no provider's and not in `hosts` (--all-hosts takes it)",
         "1 skipped: its content-encoding br cannot be undone here (./c.yaml)",
         "1 skipped: not an interaction (./c.yaml)",
-        "1 skipped: neither a cassette of vcrpy nor a HAR file (./notes.json)",
-        "1 skipped: not YAML of plain data (./evil.yaml)",
+        "1 skipped: not plain data (./c.yaml)",
+        "2 skipped: neither a cassette of vcrpy nor a HAR file (./evil.yaml, ./notes.json)",
+        "1 skipped: the rest is not JSON (./torn.har)",
     ):
         assert reason in out
     assert not Path("owned").exists()
-    assert sum(int(text.split()[0]) for text in out.splitlines()) == 9
+    assert sum(int(text.split()[0]) for text in out.splitlines()) == 11
     assert main(["import", "c.yaml", "--store", "calls.db", "--all-hosts"]) == 1
     assert "1 imported" in capsys.readouterr().out
 
