@@ -17,7 +17,7 @@ from .documents import Unreadable, opened
 ENDINGS = (".yaml", ".yml", ".json", ".har")
 _NEITHER = "neither a cassette of vcrpy nor a HAR file"
 
-__all__ = ["ENDINGS", "Interaction", "Unreadable", "answer", "files", "read"]
+__all__ = ["ENDINGS", "Interaction", "Unreadable", "answer", "files", "is_text", "length_of", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +84,31 @@ def _each(items: Iterable[Any], make: Any) -> Iterator[Interaction | Unreadable]
             yield Unreadable("not an interaction")
 
 
-def decoded(headers: Headers, body: bytes) -> bytes:
-    """A body without its content-encoding; one that is decoded already is left as it is. Raises Unreadable."""
+def decoded(headers: Headers, body: bytes, sent: int | None) -> bytes:
+    """A body without its content-encoding; one that is decoded already is left as it is.
+
+    `sent`: how many bytes it had on its way, or None when that is not known. Raises Unreadable.
+    """
     for name in reversed([part.strip().lower() for key, value in headers if key == "content-encoding" for part in value.split(",")]):  # fmt: skip
         if name in ("", "identity"):
             continue
         undone = _undo(name, body)
         if undone is None:
-            if not _is_text(body):
+            if _is_encoded(name, body, sent):
                 raise Unreadable(f"its content-encoding {name} cannot be undone here")
-            return body  # by whoever recorded it
+            return body  # decoded by whoever recorded it
         body = undone
     return body
+
+
+def _is_encoded(name: str, body: bytes, sent: int | None) -> bool:
+    """Whether a body that cannot be decoded is encoded all the same: torn, or nothing that decodes it is here."""
+    if name in _MAGIC:
+        return body.startswith(_MAGIC[name])
+    return sent in (None, len(body)) and not is_text(body)
+
+
+_MAGIC = {"gzip": b"\x1f\x8b", "x-gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}  # RFC 1952, RFC 8878
 
 
 def _undo(name: str, body: bytes) -> bytes | None:
@@ -118,7 +131,8 @@ def _undo(name: str, body: bytes) -> bytes | None:
     return None
 
 
-def _is_text(body: bytes) -> bool:
+def is_text(body: bytes) -> bool:
+    """Whether it is UTF-8."""
     try:
         body.decode()
         return True
@@ -126,9 +140,21 @@ def _is_text(body: bytes) -> bool:
         return False
 
 
-def answer(status: int, reason: str, headers: Headers, body: bytes, ms: int = 0) -> Response:
-    """An answer with its body decoded, without the headers that tell how it was sent. Raises Unreadable."""
-    body = decoded(headers, body)
-    told = ("content-encoding", "transfer-encoding", "content-length")
-    kept = tuple((name, value) for name, value in headers if name not in told)
+def length_of(headers: Headers) -> int | None:
+    """What the headers say of the length of the body in bytes, or None."""
+    told = next((value for name, value in headers if name == "content-length"), "")
+    return int(told) if told.isdecimal() else None
+
+
+def answer(
+    status: int, reason: str, headers: Headers, body: bytes, ms: int = 0, sent: int | None = None
+) -> Response:
+    """An answer with its body decoded, without the headers that tell how it was sent.
+
+    `sent`: how many bytes the body had on its way, if the headers do not say it. Raises Unreadable.
+    """
+    told = length_of(headers)
+    body = decoded(headers, body, sent if told is None else told)
+    about_sending = ("content-encoding", "transfer-encoding", "content-length")
+    kept = tuple((name, value) for name, value in headers if name not in about_sending)
     return Response(status, kept, body, ms=ms, reason=reason)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from .. import __version__
 from ..exchange import Body, Headers, Request, Response
-from . import Interaction, Unreadable, answer
+from . import Interaction, Unreadable, answer, is_text, length_of
 
 _CREATOR = json.dumps({"name": "cachy", "version": __version__})
 HEAD, BETWEEN, TAIL = f'{{"log": {{"version": "1.2", "creator": {_CREATOR}, "entries": [\n', ",\n", "\n]}}\n"
@@ -30,21 +32,26 @@ def interaction(item: dict[str, Any]) -> Interaction:
     posted = asked.get("postData") or {}
     if posted.get("mimeType") and not any(name == "content-type" for name, _ in headers):
         headers = (*headers, ("content-type", posted["mimeType"]))
-    request = Request(asked["method"].upper(), asked["url"], headers, Body(_posted(posted)))
+    body = _posted(posted, dict(headers).get("content-type", ""), asked.get("bodySize"))
+    if not body and max(length_of(headers) or 0, asked.get("bodySize") or 0) > 0:
+        raise Unreadable("the tool that wrote it left out what was sent")
+    request = Request(asked["method"].upper(), _url(asked), headers, Body(body))
     content = given.get("content") or {}
-    text = content.get("text") or ""
-    if not text and (content.get("size") or 0) > 0:
-        raise Unreadable("the tool that wrote it left out the body")
-    body = (
-        base64.b64decode(text)
-        if content.get("encoding") == "base64"
-        else text.encode("utf-8", "surrogateescape")
-    )
+    size = content.get("size") or 0
     told = _headers(given)
     if content.get("mimeType") and not any(name == "content-type" for name, _ in told):
         told = (*told, ("content-type", content["mimeType"]))
+    if not content.get("text") and size > 0:
+        raise Unreadable("the tool that wrote it left out the body")
+    # mitmproxy's `size` is that of the encoded body; by the format it is that of the decoded one.
+    sizes = (size, size + (content.get("compression") or 0))
+    body = _bytes(content, dict(told).get("content-type", ""), sizes)
     ms = max(0, round(item.get("time") or 0))
-    return Interaction(request, answer(status, given.get("statusText") or "", told, body, ms), _at(item))
+    # A body should stand here decoded: one of which only that is known is.
+    sent = max(0, given.get("bodySize") or 0)
+    return Interaction(
+        request, answer(status, given.get("statusText") or "", told, body, ms, sent), _at(item)
+    )
 
 
 def _headers(message: dict[str, Any]) -> Headers:
@@ -52,19 +59,49 @@ def _headers(message: dict[str, Any]) -> Headers:
     return tuple(pair for pair in pairs if not pair[0].startswith(":"))  # HTTP/2's own
 
 
-def _posted(posted: dict[str, Any]) -> bytes:
+def _url(asked: dict[str, Any]) -> str:
+    """The URL with its query, which Insomnia writes only beside it."""
+    url = str(asked["url"])
+    query = [(pair["name"], pair.get("value") or "") for pair in asked.get("queryString") or []]
+    return f"{url}?{urlencode(query)}" if query and "?" not in url else url
+
+
+def _posted(posted: dict[str, Any], kind: str, size: int | None) -> bytes:
     if "text" in posted:
-        text = posted["text"] or ""
-        # `encoding` is no part of the format, but what some tools write for bytes.
-        return (
-            base64.b64decode(text)
-            if posted.get("encoding") == "base64"
-            else text.encode("utf-8", "surrogateescape")
-        )
+        return _bytes(posted, kind, (size or 0,))
     params = posted.get("params") or []
     if any("fileName" in param for param in params):
         raise Unreadable("a form with files, whose bytes were left out")
+    if kind.startswith("multipart/") and params:
+        raise Unreadable("a form in parts, which were not written as they were sent")
     return urlencode([(param["name"], param.get("value", "")) for param in params]).encode()
+
+
+def _bytes(content: dict[str, Any], kind: str, sizes: tuple[int, ...]) -> bytes:
+    """The bytes of a body of the content type `kind`, which has one of these sizes if they are above 0.
+
+    The text of a HAR file is in UTF-8 whatever it was before; the size tells what that has been, where the content
+    type does not. Raises Unreadable when the bytes are lost.
+    """
+    text = content.get("text") or ""
+    # `encoding` is no part of the format for what was sent, but what some tools write there, too.
+    if content.get("encoding") == "base64":
+        return base64.b64decode(text)
+    bodies = [text.encode("utf-8", "surrogateescape")]
+    with suppress(LookupError, UnicodeError):
+        bodies = [text.encode(_CHARSET.findall(kind)[0], "surrogateescape"), *bodies]
+    with suppress(UnicodeError):
+        latin = text.encode("latin-1", "surrogateescape")  # as mitmproxy reads what names no charset
+        if is_text(latin) or not _TEXTUAL.search(kind):
+            bodies.append(latin)
+    fitting = [body for body in bodies if len(body) in sizes]
+    if "\ufffd" in text and max(sizes) > 0 and not fitting:
+        raise Unreadable("bytes that the tool wrote as text, and lost")
+    return (fitting or bodies)[0]
+
+
+_CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
+_TEXTUAL = re.compile(r"^text/|json|xml|javascript|urlencoded", re.IGNORECASE)
 
 
 def _at(item: dict[str, Any]) -> str:

@@ -2,8 +2,9 @@
 
     {"version": 1, "interactions": [{"request": {"method", "uri", "body", "headers"}, "response": {...}}]}
 
-Bodies take every form that is found in the wild: a text, bytes (`!!binary`), `{"string": ...}`, `{"base64_string":
-...}`, compressed, or parsed JSON in a field of its own (`parsed_body`, as the serializer of Pydantic AI writes it).
+Bodies take every form that is found in the wild: a text, bytes (`!!binary`), the file or the iterator that was sent,
+`{"string": ...}`, `{"base64_string": ...}`, compressed, or parsed JSON in a field of its own (`parsed_body`, as the
+serializer of Pydantic AI writes it).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ EMPTY_TAIL = "  []\n" + TAIL
 def interaction(item: dict[str, Any]) -> Interaction:
     """One interaction of a cassette. Raises Unreadable, or whatever a wrong shape makes it raise."""
     asked, given = item["request"], item["response"]
+    if "status_code" in given:  # as vcrpy wrote the answers of httpx before its version 6
+        given = {**given, "status": given["status_code"], "body": given["content"]}
     request = Request(asked["method"].upper(), asked["uri"], _headers(asked), Body(_body(asked)))
     status = given["status"]
     code, reason = (status["code"], status.get("message") or "") if isinstance(status, dict) else (status, "")
@@ -56,9 +59,15 @@ def _body(message: dict[str, Any]) -> bytes:
         return body.encode("utf-8", "surrogateescape")
     if body is None or isinstance(body, bytes):
         return body or b""
-    if isinstance(body, list):  # of numbers, or of chunks
-        return b"".join(part.encode() if isinstance(part, str) else bytes(part) for part in body)
+    if isinstance(body, list | tuple):
+        return b"".join(map(_chunk, body))
     raise Unreadable(f"a body of the type {type(body).__name__}")
+
+
+def _chunk(part: str | bytes | int) -> bytes:
+    if isinstance(part, str):
+        return part.encode("utf-8", "surrogateescape")
+    return part if isinstance(part, bytes) else bytes([part])
 
 
 def entry(request: Request, response: Response, at: str) -> str:
