@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 
 from .. import formats, repeats
@@ -68,8 +68,7 @@ class _Taker:
         self._engine = engine
         self._registry = registry
         self._all_hosts = all_hosts
-        self._behind = 0  # bytes of the files that are done
-        self._within: Callable[[], int] = int
+        self._behind = self._within = 0  # bytes of the files that are done, and of the one that is not
 
     def take(self, paths: list[str]) -> Iterator[None]:
         """All of these files, a step for each thing that they hold. Raises OSError and StoreError."""
@@ -78,29 +77,31 @@ class _Taker:
 
     def reached(self) -> int:
         """How many bytes of the files have been read."""
-        return self._behind + self._within()
+        return self._behind + self._within
 
     def _take_file(self, path: str) -> Iterator[None]:
         with open(path, "rb") as file:
-            self._within = file.tell
             try:
                 for item in formats.read(file):
                     if isinstance(item, Unreadable):
                         self.outcome.skip(str(item), path)
                     else:
                         self._take(item)
+                    self._within = file.tell()
                     yield
             except Unreadable as problem:
                 self.outcome.skip(str(problem), path)
         self._done(path)
 
     def _take_store(self, path: str) -> Iterator[None]:
-        source = existing(path)
-        for key, line in source:
+        source, size = existing(path), os.path.getsize(path)
+        total = len(source)
+        for done, (key, line) in enumerate(source, 1):
             try:
                 put(self._engine.store, key, line, self.outcome, replace=False)
             except ValueError:
                 self.outcome.skip("damaged", key[:8])
+            self._within = size * min(done, total) // max(1, total)
             yield
         if problems := source.problems:
             self.outcome.skip(problems, path)
@@ -109,7 +110,7 @@ class _Taker:
 
     def _done(self, path: str) -> None:
         self._behind += os.path.getsize(path)
-        self._within = int
+        self._within = 0
 
     def _take(self, item: Interaction) -> None:
         request, engine = item.request, self._engine
@@ -140,16 +141,15 @@ class _Taker:
     def _claim(self, request: Request) -> tuple[Claim | None, str]:
         try:
             parts = request.split()
-            port = parts.port
+            host, port = parts.hostname, parts.port
         except ValueError:
+            host = port = None
+        if not host:
             return None, "its URL is none that could be"
-        claim = self._registry.claim(parts.scheme, parts.hostname or "", port, parts.path)
-        if claim is None and self._all_hosts and parts.hostname:
+        claim = self._registry.claim(parts.scheme, host, port, parts.path)
+        if claim is None and self._all_hosts:
             claim = Claim(PLAIN, parts.netloc.rpartition("@")[2].lower())
-        return (
-            claim,
-            "" if claim else f"{parts.hostname} is no provider's and not in `hosts` (--all-hosts takes it)",
-        )
+        return claim, "" if claim else f"{host} is no provider's and not in `hosts` (--all-hosts takes it)"
 
     def _why_not(self, claim: Claim, item: Interaction) -> str | None:
         """Why a live call would not have been recorded, or None."""

@@ -11,13 +11,23 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import IO, Any
 
-from ..exchange import Headers, Request, Response
+from ..exchange import Body, Headers, Request, Response
 from .documents import Unreadable, opened
 
 ENDINGS = (".yaml", ".yml", ".json", ".har")
 _NEITHER = "neither a cassette of vcrpy nor a HAR file"
 
-__all__ = ["ENDINGS", "Interaction", "Unreadable", "answer", "files", "is_text", "length_of", "read"]
+__all__ = [
+    "ENDINGS",
+    "Interaction",
+    "Unreadable",
+    "answer",
+    "files",
+    "is_text",
+    "length_of",
+    "question",
+    "read",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +72,29 @@ def read(file: IO[bytes]) -> Iterator[Interaction | Unreadable]:
 
 
 def files(paths: Iterable[str]) -> Iterator[str]:
-    """The files that are meant: each as it is, of a folder all below it that have an ending of these tools."""
+    """The files that are meant: each as it is, of a folder all below it that have an ending of these tools, or none
+    and are a cassette: vcrpy names it as it is told."""
     for path in paths:
         if not os.path.isdir(path):
             yield path
             continue
         for folder, folders, names in os.walk(path):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            yield from (
-                os.path.join(folder, name) for name in sorted(names) if name.lower().endswith(ENDINGS)
-            )
+            for name in sorted(names):
+                found = os.path.join(folder, name)
+                if name.lower().endswith(ENDINGS) or ("." not in name and _is_cassette(found)):
+                    yield found
+
+
+def _is_cassette(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_FIRST)) == _FIRST
+    except OSError:
+        return False
+
+
+_FIRST = b"interactions:"  # vcrpy sorts the keys
 
 
 def _each(items: Iterable[Any], make: Any) -> Iterator[Interaction | Unreadable]:
@@ -144,6 +167,13 @@ def length_of(headers: Headers) -> int | None:
     """What the headers say of the length of the body in bytes, or None."""
     told = next((value for name, value in headers if name == "content-length"), "")
     return int(told) if told.isdecimal() else None
+
+
+def question(method: Any, url: Any, headers: Headers, body: bytes) -> Request:
+    """A request. Raises TypeError when a file has something else in the place of the method or the URL."""
+    if not (isinstance(method, str) and isinstance(url, str)):
+        raise TypeError
+    return Request(method.upper(), url, headers, Body(body))
 
 
 def answer(

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from .. import __version__
-from ..exchange import Body, Headers, Request, Response
-from . import Interaction, Unreadable, answer, is_text, length_of
+from ..exchange import Headers, Request, Response
+from . import Interaction, Unreadable, answer, is_text, length_of, question
 
 _CREATOR = json.dumps({"name": "cachy", "version": __version__})
 HEAD, BETWEEN, TAIL = f'{{"log": {{"version": "1.2", "creator": {_CREATOR}, "entries": [\n', ",\n", "\n]}}\n"
@@ -31,16 +31,16 @@ def interaction(item: dict[str, Any]) -> Interaction:
     headers = _headers(asked)
     posted = asked.get("postData") or {}
     if posted.get("mimeType") and not any(name == "content-type" for name, _ in headers):
-        headers = (*headers, ("content-type", posted["mimeType"]))
+        headers = (*headers, ("content-type", str(posted["mimeType"])))
     body = _posted(posted, dict(headers).get("content-type", ""), asked.get("bodySize"))
     if not body and max(length_of(headers) or 0, asked.get("bodySize") or 0) > 0:
         raise Unreadable("the tool that wrote it left out what was sent")
-    request = Request(asked["method"].upper(), _url(asked), headers, Body(body))
+    request = question(asked["method"], _url(asked), headers, body)
     content = given.get("content") or {}
     size = content.get("size") or 0
     told = _headers(given)
     if content.get("mimeType") and not any(name == "content-type" for name, _ in told):
-        told = (*told, ("content-type", content["mimeType"]))
+        told = (*told, ("content-type", str(content["mimeType"])))
     if not content.get("text") and size > 0:
         raise Unreadable("the tool that wrote it left out the body")
     # mitmproxy's `size` is that of the encoded body; by the format it is that of the decoded one.
@@ -50,7 +50,7 @@ def interaction(item: dict[str, Any]) -> Interaction:
     # A body should stand here decoded: one of which only that is known is.
     sent = max(0, given.get("bodySize") or 0)
     return Interaction(
-        request, answer(status, given.get("statusText") or "", told, body, ms, sent), _at(item)
+        request, answer(status, str(given.get("statusText") or ""), told, body, ms, sent), _at(item)
     )
 
 
@@ -61,9 +61,9 @@ def _headers(message: dict[str, Any]) -> Headers:
 
 def _url(asked: dict[str, Any]) -> str:
     """The URL with its query, which Insomnia writes only beside it."""
-    url = str(asked["url"])
+    url: str = asked["url"]
     query = [(pair["name"], pair.get("value") or "") for pair in asked.get("queryString") or []]
-    return f"{url}?{urlencode(query)}" if query and "?" not in url else url
+    return url + "?" + urlencode(query) if query and "?" not in url else url
 
 
 def _posted(posted: dict[str, Any], kind: str, size: int | None) -> bytes:

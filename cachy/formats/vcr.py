@@ -13,8 +13,8 @@ import base64
 import json
 from typing import Any
 
-from ..exchange import Body, Headers, Request, Response
-from . import Interaction, Unreadable, answer
+from ..exchange import Headers, Request, Response
+from . import Interaction, Unreadable, answer, question
 from .documents import yaml_module
 
 HEAD, BETWEEN, TAIL = "interactions:\n", "", "version: 1\n"
@@ -26,7 +26,7 @@ def interaction(item: dict[str, Any]) -> Interaction:
     asked, given = item["request"], item["response"]
     if "status_code" in given:  # as vcrpy wrote the answers of httpx before its version 6
         given = {**given, "status": given["status_code"], "body": given["content"]}
-    request = Request(asked["method"].upper(), asked["uri"], _headers(asked), Body(_body(asked)))
+    request = question(asked["method"], asked["uri"], _headers(asked), _body(asked))
     status = given["status"]
     code, reason = (status["code"], status.get("message") or "") if isinstance(status, dict) else (status, "")
     response = answer(int(code), str(reason), _headers(given), _body(given))

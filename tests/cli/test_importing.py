@@ -5,10 +5,15 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO, StringIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +26,8 @@ import yaml
 import zstandard
 
 import cachy
-from cachy.cli import main
+from cachy.cli import main, talk
+from cachy.formats import documents
 from cachy.stores import open_store
 
 KEY = "sk-proj-1f8Kd0ZqWm3Vb7Xc9Lp2Rt5Yh4Nj6"
@@ -96,7 +102,7 @@ def replayed(url: str, store: str = "calls.jsonl", **how: Any) -> bytes:
 @pytest.mark.parametrize(
     ("path", "serializer"),
     [
-        *((path, "yaml") for path in ("json", "sse", "json-gzip", "sse-gzip", "json-deflate", "json-br", "json-zstd", "bytes")),
+        *((path, "yaml") for path in ("json", "sse", "json-gzip", "sse-gzip", "json-deflate", "json-br", "json-zstd", "bytes", "bytes-gzip", "bytes-br", "bytes-zstd")),
         *((path, "json") for path in ("json", "sse")),  # of bytes vcrpy says that JSON cannot hold them
     ],
 )  # fmt: skip
@@ -133,6 +139,100 @@ def test_different_answers_to_one_request_are_a_sequence(url: str, capsys: Any) 
         "version": 1, "target": "calls.jsonl", "taken": 0, "skipped": {"there already": 4},
     }  # fmt: skip
     assert Path("calls.jsonl").read_bytes() == before
+
+
+def test_what_vcrpy_names_as_it_is_told(url: str, capsys: Any) -> None:
+    """It writes YAML, or what it is told to, into a file of any name; the first sign of a file tells."""
+    with vcr.use_cassette("cassettes/no_ending"):
+        ask(url + "json", "a")
+    with vcr.use_cassette("cassettes/wrong.json"):
+        ask(url + "json", "b")
+    with vcr.use_cassette("cassettes/wrong.yaml", serializer="json"):
+        ask(url + "json", "c \U0001f600")
+    Path("cassettes/README").write_text("interacting")
+    assert main(["import", "cassettes", "--store", "calls.jsonl"]) == 0
+    assert capsys.readouterr().out == "3 imported into calls.jsonl\n"
+    assert replayed(url + "json", question="c \U0001f600")
+
+
+def test_files_and_iterators_that_were_sent(url: str, capsys: Any) -> None:
+    """vcrpy writes them as Python objects; their content is taken, and found by it."""
+    Path("sound").write_bytes(b"\xff\x00sound")
+    with vcr.use_cassette("c.yaml"), open("sound", "rb") as file:
+        requests.post(url + "json", data=file)
+        requests.post(url + "json", data=BytesIO(b"text"))
+    text = Path("c.yaml").read_text("utf-8")
+    assert text.count("!!python/object/new:_io.BytesIO") == 2
+    assert main(["import", "c.yaml", "--store", "calls.jsonl"]) == 0
+    assert capsys.readouterr().out == "2 imported into calls.jsonl\n"
+    with cachy.using("replay", store="calls.jsonl", hosts=["127.0.0.1:*"], summary=False):
+        assert requests.post(url + "json", data=b"\xff\x00sound").json()["id"] == "c1"
+        assert requests.post(url + "json", data=b"text").json()["id"] == "c2"
+
+
+def entries(count: int) -> str:
+    """A HAR file of so many entries, all different."""
+    found = []
+    for number in range(count):
+        asked = {**HAR["log"]["entries"][0]["request"], "postData": {"mimeType": "application/json", "text": f'{{"model":"m{number}"}}'}}  # fmt: skip
+        found.append({**HAR["log"]["entries"][0], "request": asked})
+    return json.dumps({"log": {"version": "1.2", "entries": found}})
+
+
+@pytest.mark.slow
+def test_an_import_that_was_killed_goes_on(capsys: Any) -> None:
+    """Started again it takes what is missing, and the store is as if nothing had been."""
+    Path("session.har").write_text(entries(4000))
+    command = [sys.executable, "-m", "cachy", "import", "session.har", "--store"]
+    with subprocess.Popen([*command, "calls.jsonl"], env={**os.environ, "CACHY": "0"}) as child:
+        while not (os.path.exists("calls.jsonl") and os.path.getsize("calls.jsonl")):
+            assert child.poll() is None
+        child.kill()
+    before = Path("calls.jsonl").read_bytes().count(b"\n")
+    assert 0 < before < 4000
+    assert main(["import", "session.har", "--store", "calls.jsonl", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["taken"] + told["skipped"]["there already"] == 4000
+    assert told["skipped"]["there already"] in (before, before + 1)
+    assert main(["import", "session.har", "--store", "whole.jsonl"]) == 0
+    assert dict(open_store("calls.jsonl")) == dict(open_store("whole.jsonl"))
+
+
+def test_progress_within_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the bytes that have been read, of all files."""
+
+    class Bar:
+        """What is told to the bar of rich, which redraws itself at its own times."""
+
+        told: list[int] = []
+
+        def add_task(self, what: str, total: int) -> int:
+            assert total == os.path.getsize("a.har") + os.path.getsize("b.yaml")
+            return 0
+
+        def update(self, task: int, completed: int) -> None:
+            self.told.append(completed)
+
+        def stop(self) -> None:
+            pass
+
+    class Screen(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    clock = count()
+    monkeypatch.setattr(talk, "_clock", lambda: next(clock) * 0.3)
+    monkeypatch.setattr(talk, "_new_bar", Bar)
+    monkeypatch.setattr(documents, "_BLOCK", 1000)
+    monkeypatch.setattr(sys, "stderr", Screen())
+    Path("a.har").write_text(entries(40))
+    Path("b.yaml").write_text(yaml.safe_dump({"interactions": [item() for _ in range(100)]}))
+    assert main(["import", "a.har", "b.yaml", "--store", "calls.jsonl"]) == 0
+    first = os.path.getsize("a.har")
+    assert sorted(Bar.told) == Bar.told
+    assert len({done for done in Bar.told if done < first}) > 10
+    assert len({done for done in Bar.told if first < done < first + os.path.getsize("b.yaml")}) >= 1
+    assert Bar.told[-1] <= first + os.path.getsize("b.yaml")
 
 
 def cassette(*items: dict[str, Any], name: str = "c.yaml") -> None:
