@@ -53,7 +53,7 @@ class JsonDocument:
     def kind(self) -> str:
         """What comes next: `{`, `[`, or another sign."""
         token, end = self._token()
-        self._at += end - len(token)
+        self._at = end - len(token)
         return token[:1]
 
     def mapping(self) -> Iterator[str]:
@@ -74,7 +74,9 @@ class JsonDocument:
         depth = 0
         while True:
             depth += _depth(self._take())
-            if depth <= 0:
+            if depth < 0:
+                raise ValueError
+            if not depth:
                 return
 
     def end(self) -> None:
@@ -83,60 +85,69 @@ class JsonDocument:
             raise ValueError
 
     def _take(self) -> str:
-        token, size = self._token()
-        self._at += size
+        token, end = self._token()
+        self._at = end
         if not token:
             raise ValueError
         return token
 
     def _value(self) -> Any:
-        try:
-            value, end = _DECODER.raw_decode(self._text, self._at)
-            if end < len(self._text):
-                self._at = end
-                return value
-        except (ValueError, RecursionError):
-            pass  # it goes on behind what has been read, or it is not right: its signs tell
-        size = depth = 0
-        while not size or depth:
-            token, size = self._token(size)
-            depth += _depth(token)
-            if not token or depth < 0:
-                raise ValueError
-        text = self._text[self._at : self._at + size]
-        self._at += size
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            return Unreadable("not JSON")
-
-    def _token(self, offset: int = 0) -> tuple[str, int]:
-        """The token that many characters ahead, empty at the end of the file; and how far ahead it ends."""
         while True:
-            match = _TOKEN.match(self._text, self._at + offset)
-            token, end = (match[1], match.end()) if match else ("", self._at + offset)
-            rest = self._text[end : end + 1]
-            if rest and (token or rest != '"'):
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+                if end < len(self._text) or not self._more():
+                    self._at = end
+                    return value
+            except RecursionError:
                 break
-            if not self._more():  # it may have gone on, but does not
+            except ValueError as problem:
+                # Is it wrong only because it goes on behind what has been read?
+                place = getattr(problem, "pos", self._at)
+                cut_off = len(self._text) - place < _LONGEST or self._is_open(place)
+                if not cut_off or not self._more():
+                    break
+        self.skip()
+        return Unreadable("not JSON")
+
+    def _is_open(self, start: int) -> bool:
+        """Whether a string begins there that has not ended yet."""
+        return self._text.startswith('"', start) and not _next(self._text, start)[0]
+
+    def _token(self) -> tuple[str, int]:
+        """The token that comes next, empty at the end of the file; and where it ends."""
+        while True:
+            token, end = _next(self._text, self._at)
+            rest = self._text[end : end + 1]
+            may_go_on = (rest == '"' and not token) or not rest
+            if not may_go_on or not self._more():
                 break
         if not (token[:1] in _SIGNS or _WORD.fullmatch(token)) if token else rest:
             raise ValueError
-        return token, end - self._at
+        return token, end
 
     def _more(self) -> bool:
-        kept = self._text[self._at :]
-        block = self._file.read(
-            max(_BLOCK, len(kept))
-        )  # twice as much each time: a long value is not read often
-        self._text, self._at = kept + self._decode(block, not block), 0
-        return bool(block)
+        """Read on; False, and every place stays where it is, at the end of the file."""
+        # Twice as much each time, so that a long value is not gone through often.
+        block = self._file.read(max(_BLOCK, len(self._text) - self._at))
+        if not block:
+            self._text += self._decode(b"", True)
+            return False
+        self._text, self._at = self._text[self._at :] + self._decode(block), 0
+        return True
 
 
 _DECODER = json.JSONDecoder()
+# In JSON nothing but a string that is wrong without its end is as long as this many characters.
+_LONGEST = 16
 _SIGNS = '{}[]"'
 _TOKEN = re.compile(r'[\s,:]*([{}\[\]]|"[^"\\]*(?:\\.[^"\\]*)*"|[\w.+-]+|)', re.DOTALL | re.ASCII)
 _WORD = re.compile(r"true|false|null|NaN|-?Infinity|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+def _next(text: str, start: int) -> tuple[str, int]:
+    """The token behind a place, empty when there is none, and where it ends."""
+    match = _TOKEN.match(text, start)
+    return (match[1], match.end()) if match else ("", start)
 
 
 def _depth(token: str) -> int:

@@ -151,6 +151,20 @@ def test_damage_does_not_fill_the_memory() -> None:
     assert file.served <= 3 * documents._BLOCK
 
 
+@pytest.mark.parametrize("lost", ["{", '{"request": {', '{"request" "x"', '{"a": 1, 2: 3'])
+def test_a_lost_bracket_does_not_fill_the_memory(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it opens has no end in the file, and is gone through without being kept."""
+    monkeypatch.setattr(documents, "_BLOCK", 60_000)
+    head, piece = FORMS["HAR"]
+    data = head + lost.encode() + b"".join(map(piece, range(60)))
+    tracemalloc.start()
+    try:
+        assert all_of(data) == ([], "the rest is not JSON")
+        assert tracemalloc.get_traced_memory()[1] < 20 * 60_000
+    finally:
+        tracemalloc.stop()
+
+
 def all_of(data: bytes) -> tuple[list[Any], str | None]:
     came: list[Any] = []
     try:
