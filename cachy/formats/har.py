@@ -80,28 +80,35 @@ def _posted(posted: dict[str, Any], kind: str, size: int | None) -> bytes:
 def _bytes(content: dict[str, Any], kind: str, sizes: tuple[int, ...]) -> bytes:
     """The bytes of a body of the content type `kind`, which has one of these sizes if they are above 0.
 
-    The text of a HAR file is in UTF-8 whatever it was before; the size tells what that has been, where the content
-    type does not. Raises Unreadable when the bytes are lost.
+    The text of a HAR file is in UTF-8 whatever the body was in. Raises Unreadable when the bytes are lost.
     """
     text = content.get("text") or ""
     # `encoding` is no part of the format for what was sent, but what some tools write there, too.
     if content.get("encoding") == "base64":
         return base64.b64decode(text)
-    bodies = [text.encode("utf-8", "surrogateescape")]
-    with suppress(LookupError, UnicodeError):
-        bodies = [text.encode(_CHARSET.findall(kind)[0], "surrogateescape"), *bodies]
-    with suppress(UnicodeError):
-        latin = text.encode("latin-1", "surrogateescape")  # as mitmproxy reads what names no charset
-        if is_text(latin) or not _TEXTUAL.search(kind):
-            bodies.append(latin)
-    fitting = [body for body in bodies if len(body) in sizes]
-    if "\ufffd" in text and max(sizes) > 0 and not fitting:
+    body: bytes = text.encode("utf-8", "surrogateescape")
+    if text.isascii():
+        return body
+    if "\ufffd" in text and max(sizes) > 0 and len(body) not in sizes:
         raise Unreadable("bytes that the tool wrote as text, and lost")
-    return (fitting or bodies)[0]
+    with suppress(LookupError, UnicodeError):
+        if charset := _CHARSET.search(kind):
+            return bytes(text.encode(charset[1]))
+        if not _UTF8.search(kind):
+            # What names no charset Chromium and mitmproxy read as Western, though it be UTF-8 or no text at all.
+            western = bytes(text.translate(_WINDOWS).encode("latin-1", "surrogateescape"))
+            if is_text(western) or (
+                not _TEXT.search(kind) and len(body) not in sizes and len(western) in sizes
+            ):
+                return western
+    return body
 
 
 _CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
-_TEXTUAL = re.compile(r"^text/|json|xml|javascript|urlencoded", re.IGNORECASE)
+_UTF8 = re.compile(r"json", re.IGNORECASE)  # it has no other charset (RFC 8259), and all tools know that
+_TEXT = re.compile(r"^text/|xml|javascript|urlencoded", re.IGNORECASE)
+# Windows-1252 as browsers read it (encoding.spec.whatwg.org): Latin-1 with these signs in the place of controls.
+_WINDOWS = {ord(sign): 0x80 + at for at, sign in enumerate("€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ")}
 
 
 def _at(item: dict[str, Any]) -> str:
@@ -116,7 +123,7 @@ def entry(request: Request, response: Response, at: str) -> str:
     """One entry, without the comma between it and the next."""
     data = request.body.data or b""
     kind = request.header("content-type", "application/octet-stream")
-    sent = {"mimeType": kind, **_content(data)} if data else None
+    sent = {"mimeType": kind, **_content(data, kind)} if data else None
     item = {
         "startedDateTime": at or "1970-01-01T00:00:00Z",
         "time": response.ms,
@@ -140,7 +147,7 @@ def entry(request: Request, response: Response, at: str) -> str:
             "content": {
                 "size": len(response.body),
                 "mimeType": response.header("content-type"),
-                **_content(response.body),
+                **_content(response.body, response.header("content-type")),
             },
             "redirectURL": response.header("location"),
             "headersSize": -1,
@@ -152,11 +159,12 @@ def entry(request: Request, response: Response, at: str) -> str:
     return json.dumps(item, ensure_ascii=True)
 
 
-def _content(body: bytes) -> dict[str, str]:
-    try:
-        return {"text": body.decode()}
-    except UnicodeDecodeError:
-        return {"text": base64.b64encode(body).decode("ascii"), "encoding": "base64"}
+def _content(body: bytes, kind: str) -> dict[str, str]:
+    with suppress(UnicodeDecodeError):
+        text = body.decode()
+        if _bytes({"text": text}, kind, (len(body),)) == body:
+            return {"text": text}
+    return {"text": base64.b64encode(body).decode("ascii"), "encoding": "base64"}
 
 
 def _pairs(headers: Any) -> list[dict[str, str]]:
