@@ -26,7 +26,7 @@ import yaml
 import zstandard
 
 import cachy
-from cachy.cli import main, talk
+from cachy.cli import importing, main, talk
 from cachy.formats import documents
 from cachy.stores import open_store
 
@@ -233,6 +233,30 @@ def test_progress_within_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len({done for done in Bar.told if done < first}) > 10
     assert len({done for done in Bar.told if first < done < first + os.path.getsize("b.yaml")}) >= 1
     assert Bar.told[-1] <= first + os.path.getsize("b.yaml")
+
+
+def test_a_question_that_was_asked_often(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """What it costs to find the turn of an answer does not grow with the number of turns."""
+    looked: list[str] = []
+
+    def opened(*arguments: Any) -> Any:
+        store = open_store(*arguments)
+        get = store.get
+        monkeypatch.setattr(store, "get", lambda key: looked.append(key) or get(key))
+        return store
+
+    monkeypatch.setattr(importing, "open_store", opened)
+    answers = [json.dumps({**CHAT, "id": f"c{number % 50}"}) for number in range(100)]
+    cassette(*(item(None, {"body": {"string": answer}}) for answer in answers))
+    for taken in (50, 0):
+        assert main(["import", "c.yaml", "--store", "calls.db", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["taken"], told["skipped"]) == (taken, {"there already": 100 - taken})
+        assert len(looked) <= 2 * 100
+        looked.clear()
+    with cachy.using("replay", store="calls.db", repeats="sequence", summary=False):
+        ids = [httpx.post("https://api.openai.com/v1/chat/completions", json={"model": "gpt-5-mini"}).json()["id"] for _ in range(50)]  # fmt: skip
+    assert ids == [f"c{number}" for number in range(50)]
 
 
 def cassette(*items: dict[str, Any], name: str = "c.yaml") -> None:
