@@ -90,7 +90,7 @@ class _Taker:
                         self.outcome.skip(str(item), path)
                     else:
                         self._take(item)
-                    self._within = file.tell()
+                    self._within = file.tell() if file.seekable() else 0
                     yield
             except Unreadable as problem:
                 self.outcome.skip(str(problem), path)

@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import IO, Any
+from io import BufferedReader
+from typing import Any
 
 from ..exchange import Body, Headers, Request, Response
 from .documents import Unreadable, opened
@@ -39,7 +40,7 @@ class Interaction:
     at: str = ""
 
 
-def read(file: IO[bytes]) -> Iterator[Interaction | Unreadable]:
+def read(file: BufferedReader) -> Iterator[Interaction | Unreadable]:
     """The interactions of a file, in order and as they are read; an `Unreadable` for each that cannot be taken.
 
     Raises Unreadable when that holds for the whole file, or for the rest of it, and OSError.

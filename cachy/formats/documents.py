@@ -13,23 +13,22 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from io import BufferedReader
 from typing import IO, Any
 
 _BLOCK = 1024 * 1024  # bytes read at a time
-_HEAD = 1024  # bytes that show which of the two it is
 
 
 class Unreadable(Exception):
     """A file, or one interaction of it, cannot be taken; the message says why in a few words."""
 
 
-def opened(file: IO[bytes]) -> JsonDocument | YamlDocument:
-    """What a file holds, by its first sign: names say little, vcrpy writes YAML into any.
+def opened(file: BufferedReader) -> JsonDocument | YamlDocument:
+    """What a file or a pipe holds, by its first sign: names say little, vcrpy writes YAML into any.
 
     Raises Unreadable when it is YAML and PyYAML is not there.
     """
-    head = file.read(_HEAD)
-    file.seek(0)
+    head = file.peek()
     encoding = json.detect_encoding(head)
     if head.decode(encoding, "ignore").lstrip("\ufeff \t\r\n")[:1] not in ("{", "["):
         return YamlDocument(file)

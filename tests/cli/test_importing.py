@@ -198,6 +198,19 @@ def test_an_import_that_was_killed_goes_on(capsys: Any) -> None:
     assert dict(open_store("calls.jsonl")) == dict(open_store("whole.jsonl"))
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a named pipe")
+@pytest.mark.parametrize("form", ["har", "yaml"])
+def test_a_pipe(form: str, capsys: Any) -> None:
+    """`xz -dc session.har.xz | cachy import /dev/stdin`: nothing is read twice."""
+    os.mkfifo("pipe")
+    text = entries(3) if form == "har" else yaml.safe_dump({"interactions": [item()], "version": 1})
+    writer = threading.Thread(target=Path("pipe").write_text, args=(text,))
+    writer.start()
+    assert main(["import", "pipe", "--store", "calls.jsonl"]) == 0
+    writer.join()
+    assert capsys.readouterr().out == f"{3 if form == 'har' else 1} imported into calls.jsonl\n"
+
+
 def test_progress_within_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the bytes that have been read, of all files."""
 

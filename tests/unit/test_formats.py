@@ -23,7 +23,7 @@ JSON = {"content-type": "application/json"}
 
 def read(data: Any) -> list[Any]:
     text = data if isinstance(data, str) else json.dumps(data)
-    return list(formats.read(io.BytesIO(text.encode("utf-8", "surrogateescape"))))
+    return list(formats.read(io.BufferedReader(io.BytesIO(text.encode("utf-8", "surrogateescape")))))
 
 
 def pairs(headers: dict[str, str]) -> list[dict[str, str]]:
