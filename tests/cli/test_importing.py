@@ -180,11 +180,16 @@ def entries(count: int) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="a named pipe")
 def test_an_import_that_was_killed_goes_on(capsys: Any) -> None:
     """Started again it takes what is missing, and the store is as if nothing had been."""
-    Path("session.har").write_text(entries(4000))
-    command = [sys.executable, "-m", "cachy", "import", "session.har", "--store"]
-    with subprocess.Popen([*command, "calls.jsonl"], env={**os.environ, "CACHY": "0"}) as child:
+    text = entries(4000)
+    Path("session.har").write_text(text)
+    os.mkfifo("pipe")  # held open, so that the import cannot end before it is killed
+    command = [sys.executable, "-m", "cachy", "import", "pipe", "--store", "calls.jsonl"]
+    with subprocess.Popen(command, env={**os.environ, "CACHY": "0"}) as child, open("pipe", "w") as pipe:
+        pipe.write(text[: 3 * documents._BLOCK // 2])
+        pipe.flush()
         while not (os.path.exists("calls.jsonl") and os.path.getsize("calls.jsonl")):
             assert child.poll() is None
         child.kill()
@@ -193,7 +198,7 @@ def test_an_import_that_was_killed_goes_on(capsys: Any) -> None:
     assert main(["import", "session.har", "--store", "calls.jsonl", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["taken"] + told["skipped"]["there already"] == 4000
-    assert told["skipped"]["there already"] in (before, before + 1)
+    assert told["skipped"]["there already"] == before
     assert main(["import", "session.har", "--store", "whole.jsonl"]) == 0
     assert dict(open_store("calls.jsonl")) == dict(open_store("whole.jsonl"))
 
