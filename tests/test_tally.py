@@ -178,6 +178,10 @@ def test_a_remote_store_is_named_without_its_secrets() -> None:
     assert terminal.place(url) == "redis://cache.example.com:6379/3"
     assert terminal.place("s3://bucket/calls/") == "s3://bucket/calls/"
     assert terminal.place("s3://bucket/calls@2") == "s3://bucket/calls@2"
+    assert terminal.place("s3://bucket?endpoint=http://a@b:1") == "s3://bucket"
+    assert terminal.place("s3://AKIA:a/b+c@bucket/calls?region=x") == "s3://bucket/calls"
+    account = "az://calls@team.blob.core.windows.net/x"
+    assert terminal.place(account) == account
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..tally import Stats
 
-_BUCKETS = ("s3", "gs", "az")  # what follows names a bucket, never a user
+_BUCKETS = (
+    "s3",
+    "gs",
+    "az",
+)  # what follows names a bucket (of Azure: maybe with `@` and its account), never a user
 
 
 def exit_line(stats: Stats, store: str, mode_note: str = "", processes: int = 1, money: str = "") -> str:
@@ -72,7 +76,8 @@ def place(store: str) -> str:
     """A store as people know it: relative to the working directory or to `~`; a URL without its password."""
     if "://" in store:
         scheme, _, rest = store.partition("://")
-        if scheme.lower() not in _BUCKETS:
+        # No bucket has a colon in its name: that is a key and its secret, all the same.
+        if scheme.lower() not in _BUCKETS or ":" in rest.partition("?")[0].partition("/")[0]:
             # The last one: a password may hold an @, a slash or a question mark that nobody has escaped.
             rest = rest.rpartition("@")[2]
         return f"{scheme}://{rest.partition('?')[0]}"
