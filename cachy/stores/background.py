@@ -12,7 +12,7 @@ from ..clocks import monotonic as now
 class Threads:
     """At most `most` threads, started as there is work for them."""
 
-    def __init__(self, most: int, failed: Callable[[Exception], None]) -> None:
+    def __init__(self, most: int, failed: Callable[[BaseException], None]) -> None:
         """`failed` is told of what a job raises, in its thread."""
         self._most = most
         self._failed = failed
@@ -71,7 +71,7 @@ class Threads:
                 self._running[me] = now() + limit
             try:
                 job()
-            except Exception as problem:  # noqa: BLE001 - whatever a client raises, the program goes on
+            except BaseException as problem:  # noqa: BLE001 - whatever a client raises; obstore's panics are no Exceptions
                 self._failed(problem)
             finally:
                 with self._changed:

@@ -45,7 +45,7 @@ class LayeredStore:
         self.local = local
         self._link = link
         self._read_only = read_only
-        self._leases = SharedLeases(link)
+        self._leases = SharedLeases(link, self._take_over)
         self._lock = RLock()
         self._begin()
         link.on_failure.append(self._give_up)
@@ -148,9 +148,6 @@ class LayeredStore:
     def fetch(self, key: str) -> Flight | None:
         """What to wait for before looking here again; None: it is not there either. Never raises."""
         with self._lock:
-            if key in self._leases.freed:
-                self._leases.freed.discard(key)
-                self._asked.pop(key, None)
             if self._link.down or now() - self._asked.get(key, -_AGAIN) < _AGAIN:
                 return None
             flight = self._fetches.get(key)
@@ -167,24 +164,30 @@ class LayeredStore:
             return leases.take(os.path.realpath(self.local.url), key, flight)
         return self._leases.take(key, flight)
 
-    def _fetch(self, remote: Remote, key: str, flight: Flight) -> None:
-        line = None
+    def _take_over(self, remote: Remote, key: str) -> bool:
+        """Look there; whether it has a better recording of `key` than was here. Now that is here too."""
+        line = remote.get(key)
+        if line is None:
+            return False
         try:
-            line = remote.get(key)
-            if line is not None:
-                try:
-                    if _is_better(line, self.local.get(key)):
-                        self.local.put(key, line)
-                except (StoreError, ValueError) as problem:
-                    say_once(str(problem))
-                    self._kept[key] = line
-        finally:
-            with self._lock:
-                if len(self._asked) > _REMEMBERED:
-                    self._asked.clear()
-                self._asked[key] = now()
-                self._fetches.pop(key, None)
-            flight.land()
+            if not _is_better(line, self.get(key)):
+                return False
+            self.local.put(key, line)
+        except (StoreError, ValueError) as problem:
+            say_once(str(problem))
+            if self._kept.get(key) == line:
+                return False
+            self._kept[key] = line
+        return True
+
+    def _fetch(self, remote: Remote, key: str, flight: Flight) -> None:
+        self._take_over(remote, key)  # a failure is told first, and then lands the flight: see `_give_up`
+        with self._lock:
+            if len(self._asked) > _REMEMBERED:
+                self._asked.clear()
+            self._asked[key] = now()
+            self._fetches.pop(key, None)
+        flight.land()
 
     def _give_up(self) -> None:
         with self._lock:

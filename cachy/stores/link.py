@@ -124,7 +124,7 @@ class Link:
                     self._watched = False
                     return
 
-    def _failed(self, problem: Exception) -> None:
+    def _failed(self, problem: BaseException) -> None:
         self.fail(str(problem) if isinstance(problem, StoreError) else in_brief(problem))
 
     def fail(self, reason: str) -> None:

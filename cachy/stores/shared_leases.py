@@ -6,6 +6,7 @@ It is renewed as long as the call goes on, and expires by itself when its machin
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from math import inf
 from threading import RLock
 
@@ -17,7 +18,7 @@ from .link import Link, Remote
 _LEASE = 30.0  # seconds for which a lease is taken
 _RENEWAL = 10.0  # seconds after which it is renewed
 _PAUSES = (0.05, 1.0)  # seconds between two attempts to get a lease: at first, and at most
-_TRIPS = 4  # answers of an object store that one attempt may need
+_TRIPS = 6  # answers of an object store that one attempt may need
 
 
 class SharedLease:
@@ -50,22 +51,22 @@ class SharedLease:
 class _Contest:
     """The attempts of this process to get one lease."""
 
-    __slots__ = ("due", "flight", "lost", "pause")
+    __slots__ = ("due", "flight", "pause")
 
     def __init__(self) -> None:
         self.flight = Flight()
         self.due = inf
         """When to try again; not while a thread is trying."""
         self.pause = _PAUSES[0]
-        self.lost = False
-        """Whether another machine had it when we tried."""
 
 
 class SharedLeases:
     """The leases of this process in one shared store."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, recorded: Callable[[Remote, str], bool]) -> None:
+        """`recorded`: whether somebody has recorded a key meanwhile; called, in a thread, once its lease was got."""
         self._link = link
+        self._recorded = recorded
         self._inherited: frozenset[str] = frozenset()
         """What its parent held when this process was forked: it may wait for us, so we do not wait for it."""
         self._held: dict[str, SharedLease] = {}
@@ -86,8 +87,6 @@ class SharedLeases:
         """How many recordings of a key are on their way."""
         self._waiting: set[str] = set()
         """Leases to be given back once that is done."""
-        self.freed: set[str] = set()
-        """Keys that another machine has let go of, and most likely recorded."""
 
     def take(self, key: str, flight: Flight) -> Flight | None:
         """Make `flight` hold the lease for the call of `key`; None when it does, or when there is none to be had.
@@ -139,7 +138,11 @@ class SharedLeases:
         self._release(lease.key)
 
     def _release(self, key: str) -> None:
-        self._link.ask(lambda remote: remote.release(key, self._owner), _TRIPS)
+        def give(remote: Remote | None) -> None:
+            if remote is not None:
+                remote.release(key, self._owner)
+
+        self._link.send(give)  # as recordings are: the end of a program waits for it
 
     def _ask(self, key: str, contest: _Contest) -> bool:
         return self._link.ask(lambda remote: self._contend(remote, key, contest), _TRIPS)
@@ -151,20 +154,19 @@ class SharedLeases:
             got = remote.acquire(key, self._owner, _LEASE)
         except StoreError:
             got = None  # two make the call then; that is no reason to do without the store
+        # Whoever had it, now or since we looked, has most likely recorded.
+        recorded = bool(got) and self._recorded(remote, key)
+        if recorded:
+            remote.release(key, self._owner)
         with self._lock:
             if got is False:
                 # Whoever has it may have it for minutes.
-                contest.due, contest.lost = now() + contest.pause, True
+                contest.due = now() + contest.pause
                 contest.pause = min(2 * contest.pause, _PAUSES[1])
                 return
             self._contests.pop(key, None)
-            if not contest.lost:
+            if not recorded:
                 self._granted[key] = SharedLease(self, key) if got else None
-            else:
-                self.freed.add(key)
-        if contest.lost and got:
-            # What another machine has let go of it has most likely recorded: look again first, then contend again.
-            remote.release(key, self._owner)
         contest.flight.land()
 
     def _look(self) -> bool:

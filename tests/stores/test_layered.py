@@ -39,7 +39,7 @@ class Shared(FolderStore):
         self.asked: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
-        self.problem: Exception | None = None
+        self.problem: BaseException | None = None
         self.leases: dict[str, tuple[str, float]] = {}
         self._guard = threading.Lock()
 
@@ -308,11 +308,16 @@ def test_an_answer_that_has_expired_here_is_looked_for_there(
 # A store that fails
 
 
+class Panic(BaseException):
+    """As obstore's: no Exception."""
+
+
 @pytest.mark.parametrize(
-    "problem", [StoreError("redis://host cannot be used"), RuntimeError("a bug of a client")]
+    "problem",
+    [StoreError("redis://host cannot be used"), RuntimeError("a bug of a client"), Panic("request valid: x")],
 )
 def test_a_failure_is_told_once_and_the_run_goes_on(
-    machine: Any, shared: Shared, problem: Exception, capsys: Any
+    machine: Any, shared: Shared, problem: BaseException, capsys: Any
 ) -> None:
     """Whatever the client raises: from then on there is the local store alone."""
     shared.problem = problem
@@ -473,6 +478,74 @@ def test_one_machine_calls_and_the_others_find_its_recording(
     awaited.wait(20)
     assert awaited.landed
     assert fetched(other, A) == line_of(A)
+
+
+def test_the_end_of_a_program_gives_its_leases_back(machine: Any, shared: Shared, monkeypatch: Any) -> None:
+    """Else the others would wait until they expire, for a recording that is there."""
+    release = shared.release
+
+    def slow(key: str, owner: str) -> None:
+        time.sleep(0.2)
+        release(key, owner)
+
+    monkeypatch.setattr(shared, "release", slow)
+    store = machine()
+    flight = led(store, A)
+    store.put(A, line_of(A))
+    flight.land()
+    store.flush()
+    assert FolderStore(shared.url).get(A) == line_of(A)
+    assert A not in shared.leases
+
+
+def test_who_waits_for_a_lease_goes_on_when_it_cannot_be_given_back(
+    machine: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store fails at the moment when the other machine has let go."""
+    monkeypatch.setattr(shared_leases, "_PAUSES", (0.01, 0.02))
+
+    def broken(key: str, owner: str) -> None:
+        raise StoreError("gone")
+
+    monkeypatch.setattr(shared, "release", broken)
+    shared.leases[A] = ("another", time.monotonic() + 0.3)
+    store = machine()
+    awaited = store.lease(A, Flight())
+    awaited.wait(20)
+    assert awaited.landed
+
+
+def test_a_failure_is_told_before_anybody_goes_on(machine: Any, shared: Shared, capsys: Any) -> None:
+    """A call that goes out because of it goes out after the warning, and asks for no lease."""
+    shared.problem = StoreError("gone")
+    store = machine()
+    told: list[str] = []
+    flight = store.fetch(A)
+    flight.on_landing(lambda: told.append(store._link.down))
+    flight.wait(20)
+    assert told == ["gone"]
+    assert "gone; this run goes on with" in capsys.readouterr().err
+
+
+def test_a_recording_that_arrived_since_it_was_looked_for(machine: Any, shared: Shared) -> None:
+    """Another machine has recorded and let go between our look and our lease: its answer is used, nobody calls."""
+    one, other = machine(), machine()
+    assert fetched(other, A) is None
+    flight = led(one, A)
+    one.put(A, line_of(A))
+    flight.land()
+    one.flush()
+    other.lease(A, Flight()).wait(20)
+    assert other.get(A) == line_of(A)
+    assert A not in shared.leases
+
+
+def test_a_recording_there_that_is_no_better_is_called_again(machine: Any, shared: Shared) -> None:
+    """One that has expired here and there: the lease is held, and the call made."""
+    shared.put(A, line_of(A))
+    store = machine()
+    assert fetched(store, A) == line_of(A)
+    assert led(store, A).lease is not None
 
 
 def test_when_the_first_one_fails_the_next_one_calls(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
