@@ -1,6 +1,6 @@
 """What a hit in a shared store costs over a local one: `python bench/shared.py [--keys 200] [--workers 8]`.
 
-Real servers on loopback: redis-server, and s3rver (`npm install s3rver`, its path in S3RVER). One machine records; others,
+Real servers on loopback: redis-server, and s3rver, fake-gcs-server and Azurite (see `tests/stores/servers.py`). One machine records; others,
 each with an empty cache folder, ask the same: `first` is the hit that fetches, `again` the hit from the local layer, in
 microseconds (median) and in hits a second of all workers together. Last, the same from a local file.
 """
@@ -21,9 +21,7 @@ from pathlib import Path
 
 from growth_worker import PORT, URL, question, serve
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "stores"))
-
-S3_KEYS = {"AWS_ACCESS_KEY_ID": "S3RVER", "AWS_SECRET_ACCESS_KEY": "S3RVER", "AWS_REGION": "us-east-1"}
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 
 def worker(store: str, keys: int) -> None:
@@ -51,7 +49,7 @@ def started(store: str, keys: int, count: int, caches: Path) -> Iterator[list[su
     """So many workers, each a machine of its own, that are ready to begin."""
     running = []
     for number in range(count):
-        env = {**os.environ, **S3_KEYS, "XDG_CACHE_HOME": str(caches / str(number)), "CACHY_REMOTE_TIMEOUT": "30s"}  # fmt: skip
+        env = {**os.environ, "XDG_CACHE_HOME": str(caches / str(number)), "CACHY_REMOTE_TIMEOUT": "30s"}  # fmt: skip
         words = [sys.executable, __file__, "--worker", store, "--keys", str(keys)]
         running.append(
             subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -80,22 +78,26 @@ def main() -> None:
     if options.worker:
         worker(options.worker, options.keys)
         return
-    from servers import redis_server, s3_server
+    from stores.servers import bucket, redis_server
 
     print(
         "| store | first, µs | again, µs | first, hits/s of all | again, hits/s of all |\n|---|---|---|---|---|"
     )
     with ExitStack() as stack, tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        for folder in ("redis", "s3"):
-            (root / folder).mkdir()
+        (root / "redis").mkdir()
         redis, _ = stack.enter_context(redis_server(root / "redis"))
-        s3, _ = stack.enter_context(s3_server(root / "s3"))
-        stores = {
-            "Redis": f"redis://127.0.0.1:{redis}/0",
-            "S3 (s3rver)": f"s3://calls/x?endpoint=http://127.0.0.1:{s3}",
-            "local file": str(root / "calls.jsonl"),
-        }
+        stores = {"Redis": f"redis://127.0.0.1:{redis}/0"}
+        for scheme, kind in (
+            ("s3", "S3 (s3rver)"),
+            ("gs", "Google (fake-gcs-server)"),
+            ("az", "Azure (Azurite)"),
+        ):
+            (root / scheme).mkdir()
+            made = stack.enter_context(bucket(scheme, root / scheme))
+            os.environ.update(made.env)
+            stores[kind] = made.url("x")
+        stores["local file"] = str(root / "calls.jsonl")
         for kind, store in stores.items():
             print(row(kind, store, options.keys, options.workers, root / kind), flush=True)
 

@@ -5,8 +5,7 @@
     <prefix>/providers/openai         empty: the names of the providers
     <prefix>/leases/<key>             who makes this call at the moment, and until when
 
-The URL is `s3://bucket/prefix`, `gs://...` or `az://...`; `?endpoint=` and `?region=` may follow. Keys come from where
-these services' own tools look: the environment, or the machine's role.
+The URL is `s3://bucket/prefix`, `gs://...` or `az://...`; what may follow, and where keys come from: `cachy.stores.clouds`.
 """
 
 from __future__ import annotations
@@ -15,16 +14,17 @@ import json
 import os
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote
 
 from ..clocks import utc as _now
-from ..notices import in_brief
 from ..recording import provider_of
 from ..report.terminal import place
-from . import StoreError, check
+from . import StoreError, check, clouds
 from .folder import END, KEY, PYCACHY, SHARD, shard_of, to_file, to_line
 
+_T = TypeVar("_T")
+_MARGIN = 5.0  # seconds that a lease must still have for it to be given back
 _process = 0
 """The process in which an object store was used first: its client's threads do not survive a fork."""
 
@@ -50,22 +50,20 @@ class ObjectStore:
         self._api: Any = obstore
         self._problems = (BaseError, OSError)
         self._met: set[str] = set()
-        parts = urlsplit(url)
-        given = dict(parse_qsl(parts.query))
-        bare = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+        self._whole_url = url
         make: Any = from_url
         # A large recording may take longer than an answer; what must not is watched by who asks.
-        client = {
+        client: dict[str, Any] = {
             "connect_timeout": timedelta(seconds=timeout),
             "timeout": timedelta(seconds=max(timeout, 30)),
         }
-        retry = {"max_retries": 1, "retry_timeout": timedelta(seconds=timeout)}
-        options: dict[str, Any] = {"client_options": client, "retry_config": retry}
-        endpoint = given.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL", "")
-        if endpoint.startswith("http://"):
-            options["client_options"]["allow_http"] = True
+        # Where a machine has no role, a question for it takes a second: asked twice, nobody would hear that it has none.
+        retry = {"max_retries": 1, "retry_timeout": timedelta(seconds=timeout / 2)}
         try:
-            self._store: Any = make(bare, **given, **options)
+            there = clouds.address(url, os.environ)
+            if there.plain:
+                client["allow_http"] = True
+            self._store: Any = make(there.url, **there.config, client_options=client, retry_config=retry)
         except (BaseError, TypeError, ValueError, OSError) as problem:
             raise self._cannot(problem) from None
         _process = os.getpid()
@@ -81,18 +79,16 @@ class ObjectStore:
     def put(self, key: str, line: bytes) -> None:
         """Write the object of `key` anew. Raises StoreError, else ValueError."""
         check(key, line)
-        self._ask("put", _path(key), to_file(line))
+        self._put(_path(key), to_file(line))
         provider = provider_of(line)
         if provider and provider not in self._met:
-            self._ask("put", f"providers/{quote(provider, safe='')}", b"")
+            self._put(f"providers/{quote(provider, safe='')}", b"")
             self._met.add(provider)
 
     def delete(self, key: str) -> bool:
         """Remove `key`; whether it was there. Raises StoreError."""
-        if self._read(_path(key)) is None:
-            return False
-        self._ask("delete", _path(key))
-        return True
+        # S3 does not say of what it deletes whether it was there.
+        return bool(KEY.fullmatch(key)) and self._get(_path(key)) is not None and self._delete(_path(key))
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         """Every (key, line), by key. Raises StoreError."""
@@ -140,49 +136,59 @@ class ObjectStore:
         A promise only as good as the service's own: one that knows no conditional writes may let two get it at once.
         """
         path = f"leases/{key}"
-        there = self._lease(path)
+        there, version = self._lease(path)
         if there.get("until", 0) > _now():
             return bool(there.get("owner") == owner)
-        if there:
-            self._ask("delete", path)
-        mine = {"owner": owner, "until": _now() + seconds}
-        if not self._create(path, json.dumps(mine).encode()):
+        if not self._write_lease(path, owner, seconds, version):
             return False
-        return bool(self._lease(path).get("owner") == owner)
+        return bool(self._lease(path)[0].get("owner") == owner)
 
     def renew(self, key: str, owner: str, seconds: float) -> bool:
         """Hold on to the lease; False when it is another one's by now. Raises StoreError."""
         path = f"leases/{key}"
-        if self._lease(path).get("owner") != owner:
-            return False
-        self._ask("put", path, json.dumps({"owner": owner, "until": _now() + seconds}).encode())
-        return True
+        there, version = self._lease(path)
+        return there.get("owner") == owner and self._write_lease(path, owner, seconds, version)
 
     def release(self, key: str, owner: str) -> None:
         """Give the lease back. Raises StoreError."""
-        if self._lease(f"leases/{key}").get("owner") == owner:
-            self._ask("delete", f"leases/{key}")
+        path = f"leases/{key}"
+        there, _ = self._lease(path)
+        # No service deletes on a condition: what is about to expire may be another one's when that arrives.
+        if there.get("owner") == owner and there.get("until", 0) > _now() + _MARGIN:
+            self._delete(path)
 
-    def _lease(self, path: str) -> dict[str, Any]:
+    def _lease(self, path: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """What is written there, and which version of it that is; None when there is nothing."""
+        found = self._get(path)
+        if found is None:
+            return {}, None
         try:
-            found = json.loads(self._read(path) or b"{}")
+            written = json.loads(self._body(found))
         except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+            written = None
+        version = {name: found.meta[name] for name in ("e_tag", "version") if found.meta.get(name)}
+        return written if isinstance(written, dict) else {}, version
 
-    def _create(self, path: str, data: bytes) -> bool:
-        from obstore.exceptions import AlreadyExistsError, NotSupportedError
+    def _write_lease(self, path: str, owner: str, seconds: float, version: dict[str, Any] | None) -> bool:
+        """Write it in the place of that version, or where there was none; False when somebody was faster."""
+        from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
 
+        data = json.dumps({"owner": owner, "until": _now() + seconds}).encode()
         try:
-            self._api.put(self._store, path, data, mode="create")
-            return True
-        except AlreadyExistsError:
+            self._api.put(self._store, path, data, mode="create" if version is None else version)
+        except (AlreadyExistsError, PreconditionError):
             return False
         except NotSupportedError:
-            self._ask("put", path, data)
-            return True
+            self._put(path, data)
         except self._problems as problem:
-            raise self._cannot(problem) from problem
+            if (
+                version is not None
+                and isinstance(problem, FileNotFoundError)
+                and not clouds.is_missing(problem)
+            ):
+                return False  # it was given back meanwhile
+            raise self._cannot(problem) from None
+        return True
 
     def _keys(self) -> Iterator[str]:
         for name in self._names():
@@ -196,24 +202,51 @@ class ObjectStore:
                 for meta in batch:
                     yield meta["path"]
         except self._problems as problem:
-            raise self._cannot(problem) from problem
+            raise self._cannot(problem) from None
 
     def _read(self, path: str) -> bytes | None:
-        try:
-            return bytes(self._api.get(self._store, path).bytes())
-        except FileNotFoundError:
-            return None
-        except self._problems as problem:
-            raise self._cannot(problem) from problem
+        found = self._get(path)
+        return None if found is None else self._body(found)
 
-    def _ask(self, what: str, *arguments: Any) -> None:
+    def _get(self, path: str) -> Any:
+        """Its head, the body still to come; None when it is not there."""
         try:
-            getattr(self._api, what)(self._store, *arguments)
+            return self._api.get(self._store, path)
+        except FileNotFoundError as problem:
+            return self._absent(problem, None)
         except self._problems as problem:
-            raise self._cannot(problem) from problem
+            raise self._cannot(problem) from None
+
+    def _body(self, found: Any) -> bytes:
+        try:
+            return bytes(found.bytes())
+        except self._problems as problem:
+            raise self._cannot(problem) from None
+
+    def _delete(self, path: str) -> bool:
+        try:
+            self._api.delete(self._store, path)
+        except FileNotFoundError as problem:  # somebody was faster
+            return self._absent(problem, False)
+        except self._problems as problem:
+            raise self._cannot(problem) from None
+        return True
+
+    def _put(self, path: str, data: bytes) -> None:
+        try:
+            self._api.put(self._store, path, data)
+        except self._problems as problem:
+            raise self._cannot(problem) from None
+
+    def _absent(self, problem: FileNotFoundError, instead: _T) -> _T:
+        """`instead`, for an object that is not there. Raises StoreError when its bucket is not."""
+        if clouds.is_missing(problem):
+            raise self._cannot(problem) from None
+        return instead
 
     def _cannot(self, problem: BaseException) -> StoreError:
-        return StoreError(f"{self.url} cannot be used ({in_brief(problem)})")
+        words = str(problem) if type(problem) is ValueError else clouds.reason(problem, self._whole_url)
+        return StoreError(f"{self.url} cannot be used: {words}")
 
 
 def _path(key: str) -> str:

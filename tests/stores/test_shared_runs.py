@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -10,11 +11,10 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from stores.servers import redis_server, s3_server
-from stores.test_remote import KEYS_OF_S3
+from stores.servers import AZURE_ACCOUNT, AZURE_KEY, Bucket, bucket, redis_server
 
 import cachy
 from cachy.stores.layered import local_path
@@ -89,28 +89,39 @@ def provider() -> Iterator[Provider]:
     made.server.server_close()
 
 
-@pytest.fixture(params=["redis", "s3"])
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a shared store."""
+class Shared(NamedTuple):
+    """A shared store, and what its users have in their environment."""
+
+    url: str
+    env: dict[str, str]
+
+
+@pytest.fixture(params=["redis", "s3", "gs", "az"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shared]:
     folder = tmp_path / "server"
     folder.mkdir()
     if request.param == "redis":
         with redis_server(folder, "--requirepass", "pa55word") as (port, _):  # type: ignore[attr-defined]
-            yield f"redis://:pa55word@127.0.0.1:{port}/0"
+            yield Shared(f"redis://:pa55word@127.0.0.1:{port}/0", {})
     else:
-        with s3_server(folder) as (port, _):  # type: ignore[attr-defined]
-            yield f"s3://calls/team?endpoint=http://127.0.0.1:{port}"
+        with bucket(request.param, folder) as made:
+            yield Shared(made.url("team"), made.env)
+
+
+CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "AZURITE", "S3RVER", "FAKE_GCS")
 
 
 class Machine:
     """A cache folder; programs that run with it."""
 
-    def __init__(self, folder: Path, store: str) -> None:
+    def __init__(self, folder: Path, store: str, keys: dict[str, str] | None = None) -> None:
         env = {
-            name: value for name, value in os.environ.items() if not name.startswith("CACHY") and name != "CI"
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("CACHY", *CLOUDS)) and name != "CI"
         }
         self.env = {
-            **env, **KEYS_OF_S3, "CACHY": "1", "CACHY_STORE": store, "CACHY_HOSTS": "127.0.0.1:*",
+            **env, **(keys or {}), "CACHY": "1", "CACHY_STORE": store, "CACHY_HOSTS": "127.0.0.1:*",
             "CACHY_REMOTE_TIMEOUT": "20s", "XDG_CACHE_HOME": str(folder), "LOCALAPPDATA": str(folder),
             "PYTHONPATH": str(Path(cachy.__file__).parents[1]),
         }  # fmt: skip
@@ -126,13 +137,14 @@ class Machine:
     def run(self, code: str, *arguments: str, **more: str) -> tuple[str, str]:
         out, err = (process := self.start(code, *arguments, **more)).communicate(timeout=120)
         assert process.returncode == 0, err
-        assert "pa55word" not in out + err
+        for secret in ("pa55word", AZURE_KEY, *SECRETS):
+            assert secret not in out + err
         return out, err
 
 
 @pytest.fixture
-def machine(tmp_path: Path, shared: str) -> Any:
-    return lambda name, store=shared: Machine(tmp_path / name, store)
+def machine(tmp_path: Path, shared: Shared) -> Any:
+    return lambda name: Machine(tmp_path / name, *shared)
 
 
 @pytest.mark.parametrize("code", [SYNC, ASYNC], ids=["sync", "async"])
@@ -204,15 +216,51 @@ def test_a_fleet_pays_once(machine: Any, provider: Provider) -> None:
     assert provider.calls == 1
 
 
+SECRETS = ("s3cr3t", "c2VjcmV0")
+NOBODY = "http://127.0.0.1:1"
+"""Where nothing listens."""
+
+NO_ROLE = {
+    "AWS_METADATA_ENDPOINT": NOBODY,
+    "AZURE_MSI_ENDPOINT": f"{NOBODY}/metadata/identity/oauth2/token",
+    "GCE_METADATA_HOST": "127.0.0.1:1",
+    "GCE_METADATA_IP": "127.0.0.1:1",
+}
+"""A machine that asks for its role where nobody answers, as on a laptop."""
+
+
+def cloud_keys(folder: Path) -> dict[str, dict[str, str]]:
+    """Credentials that are well-formed, for each kind of store."""
+    folder.mkdir()
+    account = folder / "account.json"
+    nobody = dict.fromkeys(("client_email", "private_key_id"), "")
+    account.write_text(json.dumps({"disable_oauth": True, "private_key": "s3cr3t", **nobody}))
+    return {
+        "redis": {},
+        "s3": {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "s3cr3t"},
+        "gs": {"GOOGLE_SERVICE_ACCOUNT": str(account)},
+        "az": {"AZURE_STORAGE_ACCOUNT_NAME": AZURE_ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": "c2VjcmV0"},
+    }
+
+
 @pytest.mark.parametrize(
-    "url", ["redis://:pa55word@127.0.0.1:1/0", "s3://none/x?endpoint=http://127.0.0.1:1"]
+    "url",
+    [
+        "redis://:pa55word@127.0.0.1:1/0",
+        *(f"{kind}://none/x?endpoint={NOBODY}" for kind in ("s3", "gs", "az")),
+    ],
 )
 def test_a_server_that_is_not_there(tmp_path: Path, provider: Provider, url: str) -> None:
     """One warning, and everything goes on with what is local; the second run is a replay."""
     pytest.importorskip("redis")
     pytest.importorskip("obstore")
-    alone = Machine(tmp_path / "alone", url)
+    alone = Machine(tmp_path / "alone", url, cloud_keys(tmp_path / "keys")[url.partition("://")[0]])
     first, err = alone.run(SYNC, provider.url, "a", "b", CACHY_REMOTE_TIMEOUT="5s")
+    if "redis" not in url:
+        assert (
+            f"{url.partition('?')[0]} cannot be used: 127.0.0.1:1 cannot be reached; this run goes on with"
+            in err
+        )
     assert provider.calls == 2
     assert err.count("this run goes on with") == 1
     assert "2 new recordings are not in" in err
@@ -220,6 +268,61 @@ def test_a_server_that_is_not_there(tmp_path: Path, provider: Provider, url: str
     assert again == first
     assert provider.calls == 2
     assert err.count("\n") == 1  # the line at exit: a hit asks nobody
+
+
+def test_a_fleet_in_step_pays_once_for_each(machine: Any, shared: Shared, provider: Provider) -> None:
+    """Four machines ask the same one after the other, each a little before or behind: nothing is called twice."""
+    if shared.url.startswith("s3"):
+        pytest.skip("s3rver knows no conditional writes")
+    questions = [str(number) for number in range(25)]
+    askers = [machine(f"m{number}").start(SYNC, provider.url, *questions) for number in range(4)]
+    found = [asker.communicate(timeout=120) for asker in askers]
+    assert len({out for out, _ in found}) == 1, found
+    assert provider.calls == 25, found
+
+
+REFUSALS = {
+    "wrong key": "it refuses these credentials (403 Forbidden",
+    "no bucket": "there is no ",
+    "no credentials": "no credentials were found, nor has this machine a role; set ",
+    "bad endpoint": "its endpoint does not begin with http:// or https://",
+    "bad parameter": "no ?password=; everything else comes from the environment",
+}
+
+
+@pytest.fixture(scope="module", params=["s3", "gs", "az"])
+def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    with bucket(request.param, tmp_path_factory.mktemp(request.param)) as made:
+        yield made
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+def test_a_cloud_that_refuses(tmp_path: Path, provider: Provider, cloud: Bucket, fault: str) -> None:
+    """One line that says why and what to do, no secret in it, and the run goes on. (fake-gcs-server knows no keys.)"""
+    if fault == "wrong key" and cloud.scheme == "gs":
+        pytest.skip("fake-gcs-server lets everybody in")
+    env, url = dict(cloud.env), cloud.url("x")
+    if fault == "wrong key":
+        env.update(cloud_keys(tmp_path / "keys")[cloud.scheme])
+    elif fault == "no bucket":
+        url = cloud.url("x", "none")
+    elif fault == "no credentials":
+        env = {name: value for name, value in env.items() if name.endswith(("_NAME", "REGION"))}
+        env.update(NO_ROLE, HOME=str(tmp_path))
+    elif fault == "bad endpoint":
+        url = f"{cloud.scheme}://calls/x?endpoint=s3cr3t"
+    else:
+        url += "&password=s3cr3t"
+    alone = Machine(tmp_path / "alone", url, env)
+    _, err = alone.run(SYNC, provider.url, "a", "b")
+    assert provider.calls == 2
+    assert err.count("this run goes on with") == 1
+    assert err.count("\n") == 3, err  # that line, what was not sent, and the line at exit
+    assert f"cachy: {cloud.scheme}://" in err
+    assert f"cannot be used: {REFUSALS[fault]}" in err or REFUSALS[fault] in err
+    _, err = alone.run(SYNC, provider.url, "a", "b")
+    assert provider.calls == 2
+    assert err.count("\n") == 1
 
 
 def test_a_client_that_is_not_installed(tmp_path: Path, provider: Provider) -> None:
@@ -230,11 +333,11 @@ def test_a_client_that_is_not_installed(tmp_path: Path, provider: Provider) -> N
     assert provider.calls == 1
 
 
-def test_a_project_may_not_name_a_server(tmp_path: Path, provider: Provider, shared: str) -> None:
+def test_a_project_may_not_name_a_server(tmp_path: Path, shared: Shared) -> None:
     """A repository cannot send anybody's calls to its own Redis, nor feed them from there."""
     from cachy import settings
 
-    (tmp_path / "pyproject.toml").write_text(f"[tool.cachy]\nstore = '{shared}'\n")
+    (tmp_path / "pyproject.toml").write_text(f"[tool.cachy]\nstore = '{shared.url}'\n")
     found = settings.load(cwd=str(tmp_path), environ={}, consent=True)
     assert "://" not in found.store
     assert any("inside the project" in warning for warning in found.warnings)
