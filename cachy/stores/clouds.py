@@ -90,7 +90,26 @@ def address(url: str, environ: Mapping[str, str]) -> Address:
             raise ValueError("its endpoint does not begin with http:// or https://")
         config[cloud.endpoint] = endpoint
     bucket = container if account and scheme == "az" else host
+    if not bucket:
+        raise ValueError(f"it names no {cloud.bucket}")
+    if parts.fragment:
+        raise ValueError("a # in it is written %23")
     return Address(f"{scheme}://{bucket}{parts.path}", config, endpoint.startswith("http://"))
+
+
+def whose(url: str, environ: Mapping[str, str]) -> str:
+    """What tells the store at `url` from one of another account, or on another server, whose URL is the same."""
+    parts = urlsplit(url)
+    cloud = CLOUDS.get(parts.scheme.lower())
+    try:
+        config = address(url, environ).config if cloud else {}
+    except ValueError:
+        return ""
+    if cloud is CLOUDS["az"]:
+        config.setdefault("account_name", environ.get("AZURE_STORAGE_ACCOUNT_NAME", ""))
+    return " ".join(
+        config.get(name, "") for name in ("account_name", cloud.endpoint if cloud else "")
+    ).strip()
 
 
 def _azure(environ: Mapping[str, str]) -> dict[str, str]:

@@ -300,11 +300,14 @@ def open_layered(url: str, limits: Limits, timeout: float, read_only: bool) -> L
 def local_path(url: str) -> str | None:
     """Where this machine keeps what it has fetched from the shared store at `url`; None without a home folder.
 
-    Whoever logs in, with whatever password, it is the same; another `?prefix=` or `?endpoint=` is another store.
+    Whoever logs in, with whatever password, it is the same; another `?prefix=` or endpoint, or another account of
+    Azure, is another store.
     """
+    from .clouds import whose
+
     folder = user_folder("cache")
     if folder is None:
         return None
-    name = "?".join(filter(None, (place(url), url.partition("?")[2])))
+    name = "?".join(filter(None, (place(url), url.partition("?")[2], whose(url, os.environ))))
     digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return os.path.join(folder, "shared", f"{digest}.db")

@@ -73,7 +73,16 @@ class Link:
 
     def send(self, job: Callable[[Remote | None], object]) -> bool:
         """The same for a job that may be long; it is given None when the store has failed meanwhile."""
-        begun = self._sending.do(lambda: job(None if self.down else self.connected()), inf)
+
+        def work() -> None:
+            remote = None
+            try:
+                if not self.down:
+                    remote = self.connected()
+            finally:
+                job(remote)
+
+        begun = self._sending.do(work, inf)
         if begun:
             self._watch()  # without that it is sent all the same
         return begun

@@ -18,7 +18,7 @@ from .link import Link, Remote
 _LEASE = 30.0  # seconds for which a lease is taken
 _RENEWAL = 10.0  # seconds after which it is renewed
 _PAUSES = (0.05, 1.0)  # seconds between two attempts to get a lease: at first, and at most
-_TRIPS = 6  # answers of an object store that one attempt may need
+_TRIPS = 4  # answers of an object store that one attempt may need
 
 
 class SharedLease:
@@ -156,8 +156,6 @@ class SharedLeases:
             got = None  # two make the call then; that is no reason to do without the store
         # Whoever had it, now or since we looked, has most likely recorded.
         recorded = bool(got) and self._recorded(remote, key)
-        if recorded:
-            remote.release(key, self._owner)
         with self._lock:
             if got is False:
                 # Whoever has it may have it for minutes.
@@ -167,6 +165,8 @@ class SharedLeases:
             self._contests.pop(key, None)
             if not recorded:
                 self._granted[key] = SharedLease(self, key) if got else None
+        if recorded:
+            self._release(key)
         contest.flight.land()
 
     def _look(self) -> bool:

@@ -371,6 +371,28 @@ def test_a_client_that_does_not_come_to_life_costs_the_time_limit_once(tmp_path:
     store.close()
 
 
+def test_what_nothing_can_be_connected_for_is_let_go(
+    tmp_path: Path, capsys: Any
+) -> None:
+    """A URL that cannot be meant, a client that is not installed; in mode `record`, which asks nothing first."""
+
+    def connect() -> Any:
+        raise StoreError("redis://host needs a client")
+
+    local = JsonlStore(tmp_path / "local.jsonl")
+    store = LayeredStore(local, Link("redis://host", connect, 20.0, local.url))
+    for _ in range(3):
+        store.put(A, line_of(A))
+        store.put(B, line_of(B))
+        store._link.settle()
+    store.flush()
+    assert store._unsent == {}
+    assert store._unsent_bytes == 0
+    err = capsys.readouterr().err
+    assert err.count("needs a client; this run goes on") == 1
+    store.close()
+
+
 def test_who_waits_for_a_lease_when_it_fails_goes_on(machine: Any, shared: Shared) -> None:
     """Nobody waits for a store that is gone."""
     one, other = machine(), machine()
@@ -537,6 +559,7 @@ def test_a_recording_that_arrived_since_it_was_looked_for(machine: Any, shared: 
     one.flush()
     other.lease(A, Flight()).wait(20)
     assert other.get(A) == line_of(A)
+    other.flush()
     assert A not in shared.leases
 
 

@@ -204,6 +204,27 @@ def test_teams_share_a_server_and_no_recording(tmp_path: Path, provider: Provide
     assert local_path("redis://host/0?prefix=a") != local_path("redis://host/0?prefix=b")
 
 
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("s3://calls/x", "AWS_ENDPOINT_URL"),
+        ("gs://calls/x", "GOOGLE_BASE_URL"),
+        ("az://calls/x", "AZURE_STORAGE_ACCOUNT_NAME"),
+        ("az://calls/x", "AZURE_STORAGE_ACCOUNT"),
+    ],
+)
+def test_one_url_and_two_stores(monkeypatch: pytest.MonkeyPatch, url: str, name: str) -> None:
+    """What the environment names keeps them apart on this machine; a key does not."""
+    found = {local_path(url)}
+    for place in ("https://one", "https://two"):
+        monkeypatch.setenv(name, place)
+        found.add(local_path(url))
+    assert len(found) == 3
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "other")
+    assert local_path(url) in found
+
+
 def test_a_fleet_pays_once(machine: Any, provider: Provider) -> None:
     """Three machines ask the same at once: one calls, the others wait for its recording."""
     provider.gate.clear()

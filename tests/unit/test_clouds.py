@@ -74,6 +74,9 @@ def test_a_connection_string_of_azure(text: str, config: dict[str, str]) -> None
         ("gs://calls?region=s3cr3t", "it takes ?endpoint= and no ?region="),
         ("az://calls?endpoint=s3cr3t", "its endpoint does not begin with"),
         ("s3://calls?endpoint=http://", "its endpoint does not begin with"),
+        ("s3://calls/#s3cr3t?endpoint=http://127.0.0.1:1", "a # in it is written %23"),
+        ("gs:///x", "it names no bucket"),
+        ("az://", "it names no container"),
     ],
 )
 def test_a_url_that_cannot_be_meant(url: str, said: str) -> None:
