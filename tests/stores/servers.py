@@ -42,9 +42,16 @@ class Bucket(NamedTuple):
     env: dict[str, str]
     """Who logs in, as a user would say it."""
     process: subprocess.Popen[bytes]
+    folder: Path
+    """Where it keeps what it has on disk."""
 
     def url(self, prefix: str, name: str = "calls") -> str:
         """Of a store in it."""
+        if self.scheme == "s3" and name == "calls":
+            # s3rver removes a folder with the last object in it, and dies when another one is just being written there.
+            leases = self.folder / name / prefix / "leases"
+            leases.mkdir(parents=True, exist_ok=True)
+            (leases / "kept").touch()
         return f"{self.scheme}://{name}/{prefix}?endpoint={self.endpoint}"
 
 
@@ -105,7 +112,7 @@ def _s3(folder: Path) -> Iterator[Bucket]:
     words = [S3RVER, "-d", str(folder), "-a", "127.0.0.1", "--configure-bucket", "calls", "-p"]
     with running(lambda port: [*words, str(port)], folder) as (port, process):
         keys = {"AWS_ACCESS_KEY_ID": "S3RVER", "AWS_SECRET_ACCESS_KEY": "S3RVER", "AWS_REGION": "us-east-1"}
-        yield Bucket("s3", f"http://127.0.0.1:{port}", keys, process)
+        yield Bucket("s3", f"http://127.0.0.1:{port}", keys, process, folder)
 
 
 @contextmanager
@@ -120,7 +127,7 @@ def _az(folder: Path) -> Iterator[Bucket]:
         endpoint = f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}"
         _make_container(endpoint)
         env = {"AZURE_STORAGE_ACCOUNT_NAME": AZURE_ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": AZURE_KEY}
-        yield Bucket("az", endpoint, env, process)
+        yield Bucket("az", endpoint, env, process, folder)
 
 
 def _make_container(endpoint: str) -> None:
@@ -155,6 +162,6 @@ def _gs(folder: Path) -> Iterator[Bucket]:
         server = front(port)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         env = {"GOOGLE_SERVICE_ACCOUNT": str(account)}
-        yield Bucket("gs", f"http://127.0.0.1:{server.server_address[1]}", env, process)
+        yield Bucket("gs", f"http://127.0.0.1:{server.server_address[1]}", env, process, folder)
         server.shutdown()
         server.server_close()

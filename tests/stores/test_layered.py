@@ -371,9 +371,7 @@ def test_a_client_that_does_not_come_to_life_costs_the_time_limit_once(tmp_path:
     store.close()
 
 
-def test_what_nothing_can_be_connected_for_is_let_go(
-    tmp_path: Path, capsys: Any
-) -> None:
+def test_what_nothing_can_be_connected_for_is_let_go(tmp_path: Path, capsys: Any) -> None:
     """A URL that cannot be meant, a client that is not installed; in mode `record`, which asks nothing first."""
 
     def connect() -> Any:
