@@ -189,4 +189,4 @@ def reason(problem: BaseException, url: str) -> str:
         return f"{host} cannot be reached"
     if status:
         return f"it answers {answer}"
-    return in_brief(problem)
+    return re.sub(r"^GenericError: Generic \w+ error: ", "", in_brief(problem))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -344,6 +345,19 @@ def test_a_cloud_that_refuses(tmp_path: Path, provider: Provider, cloud: Bucket,
     _, err = alone.run(SYNC, provider.url, "a", "b")
     assert provider.calls == 2
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
+def test_a_cloud_that_hangs(tmp_path: Path, provider: Provider, scheme: str) -> None:
+    """It takes the connection and never answers: that costs the time limit once, the end of the program included."""
+    pytest.importorskip("obstore")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://calls/x?endpoint=http://127.0.0.1:{silent.getsockname()[1]}"
+        alone = Machine(tmp_path / "alone", url, cloud_keys(tmp_path / "keys")[scheme])
+        _, err = alone.run(SYNC, provider.url, "a", "b", CACHY_REMOTE_TIMEOUT="1s")
+    assert provider.calls == 2
+    assert f"{scheme}://calls/x: no answer within 1 s; this run goes on with" in err
+    assert err.count("\n") == 3, err
 
 
 def test_a_client_that_is_not_installed(tmp_path: Path, provider: Provider) -> None:
