@@ -3,10 +3,10 @@
 The canonical request is a JSON object, every member left out when empty:
 
     {"method": "POST", "host": "api.openai.com", "path": "/v1/chat/completions",
-     "query": [["name", "value"], ...],            sorted, secrets left out
+     "query": [["name", "value"], ...],            sorted by name, secrets left out
      "headers": {"anthropic-beta": "..."},         only those that change the meaning
      "body": {"json": ...}                         JSON compared as JSON, in the sense of RFC 8785
-           | {"form": [["name", "value"], ...]}    sorted
+           | {"form": [["name", "value"], ...]}    sorted by name
            | {"multipart": [part, ...]}            in order; boundary left out
            | {"type": "text/plain", "text": "..."}
            | {"type": "audio/wav", "digest": "blake2b:...", "size": 12345}}
@@ -22,6 +22,7 @@ import json
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from hashlib import blake2b
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
@@ -247,7 +248,7 @@ def _body(body: Body, content_type: str, rules: Rules, made: Made) -> dict[str, 
                 pass  # claims to be JSON and is not (or is JSON lines): it is what its bytes are
         elif kind == "application/x-www-form-urlencoded":
             pairs = parse_qsl(body.data.decode("utf-8", "surrogateescape"), keep_blank_values=True)
-            return {"form": sorted([name, value] for name, value in pairs)}
+            return {"form": sorted(([name, value] for name, value in pairs), key=itemgetter(0))}
     if kind.startswith("multipart/"):
         from . import multipart
 

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit, urlunsplit
 
@@ -237,14 +238,14 @@ def is_secret_name(name: str, more: frozenset[str] = frozenset()) -> bool:
 def query_that_counts(
     pairs: Iterable[tuple[str, str]], more: frozenset[str] = frozenset()
 ) -> list[list[str]]:
-    """The parameters of a query that carry meaning, sorted; without its secrets."""
+    """The parameters of a query that carry meaning, sorted by name; without its secrets."""
     found = []
     for name, value in pairs:
         if not is_secret_name(name, more):
             found.append([name, value])
         elif (lower := name.lower()) in PERHAPS_SECRET and lower not in more:
             found.append([name, value if len(value) < _SHORTEST else mask(value)])
-    return sorted(found)
+    return sorted(found, key=itemgetter(0))  # `sort=a&sort=b` is not `sort=b&sort=a`
 
 
 def blank_request(form: dict[str, Any], more: frozenset[str] = frozenset()) -> dict[str, Any]:

@@ -136,9 +136,18 @@ def test_escapes_in_a_path_do_not_count_but_escaped_slashes_do() -> None:
 
 
 def test_query_order_does_not_count() -> None:
-    """The query is a set of pairs, blank values included."""
+    """Names may stand in any order; blank values count."""
     assert key(url="https://h/p?a=1&b=") == key(url="https://h/p?b=&a=1")
     assert key(url="https://h/p?a=1&b=") != key(url="https://h/p?a=1")
+
+
+def test_the_order_of_values_of_one_name_counts() -> None:
+    """`sort=name&sort=age` asks for another order than `sort=age&sort=name`, in a query and in a form."""
+    one, other = "sort=name&x=1&sort=age", "sort=age&x=1&sort=name"
+    form = "application/x-www-form-urlencoded"
+    assert key(url=f"https://h/p?{one}") != key(url=f"https://h/p?{other}")
+    assert key(one.encode(), content_type=form) != key(other.encode(), content_type=form)
+    assert key(url=f"https://h/p?{one}") == key(url="https://h/p?x=1&sort=name&sort=age")
 
 
 def test_secret_fields_are_blank_at_any_depth() -> None:
