@@ -132,7 +132,16 @@ KEPT_HEADERS = frozenset(
         "x-repo-commit",
         "x-linked-size",
         "x-linked-etag",
+        # How far a list goes on (of many servers; of GitLab; of WordPress): who misses them takes it for complete.
         "x-total-count",
+        "x-total",
+        "x-total-pages",
+        "x-page",
+        "x-per-page",
+        "x-prev-page",
+        "x-next-page",
+        "x-wp-total",
+        "x-wp-totalpages",
         "openai-model",
         "openai-version",
     ]

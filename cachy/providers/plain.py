@@ -17,7 +17,8 @@ PLAIN = Provider(
     finished=_finished,
     lists=never,
     secret_query=frozenset(),
-    # What any server may choose its answer by.
-    headers=MEANING | words("accept accept-language prefer if-none-match if-modified-since"),
+    # What any server may choose its answer by, or take for the method.
+    headers=MEANING
+    | words("accept accept-language prefer if-none-match if-modified-since x-http-method-override"),
 )
 PROVIDERS = (PLAIN,)

@@ -154,6 +154,13 @@ def test_who_signs_in_does_so_in_each_run_that_may_call(
     assert b"hunter2" not in Path(store.url).read_bytes()
 
 
+def test_another_method_in_a_header_is_another_request(store: JsonlStore) -> None:
+    """Where a proxy lets only GET and POST pass."""
+    deletes = replace(request(), headers=(*request().headers, ("x-http-method-override", "DELETE")))
+    live(engine(store).ask(request(), HERE))
+    live(engine(store).ask(deletes, HERE))
+
+
 def test_what_a_sign_in_hands_out_is_not_kept(store: JsonlStore) -> None:
     """Tokens in its answer are masked by their names; in other answers such a member is what it says."""
     token = "quite-opaque-7f3a9c"

@@ -87,6 +87,12 @@ def test_binary_answers_are_left_alone() -> None:
     assert redact.mask_bytes(body) is body
 
 
+@pytest.mark.parametrize("name", ["link", "x-total-count", "x-next-page", "x-total-pages", "x-wp-totalpages"])
+def test_how_far_a_list_goes_on_is_kept(name: str) -> None:
+    """A program that pages by these headers would take the first page for all there is."""
+    assert redact.answer_headers([(name, "2")]) == ((name, "2"),)
+
+
 def test_headers_kept_are_few_and_never_cookies() -> None:
     """Content type and request id stay, cookies and account names do not, not even when asked for."""
     headers = (
