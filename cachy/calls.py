@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from . import echo, redact, sign_in, tally
+from . import echo, redact, redirects, sign_in, tally
 from .exchange import Headers, Request, Response
 from .notices import say_once
 from .providers.answers import completed
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .providers import Claim
     from .uploads import Calls, Upload
 
-_REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _utc_now = datetime.now  # copied: see cachy.clocks
 
 
@@ -105,7 +104,11 @@ class Recorder(_Live):
 
     def wants(self, status: int) -> bool:
         """Whether an answer with this status is recorded at all; it is dropped if not."""
-        if 200 <= status < 300 or status in _REDIRECTS or status in self._engine.settings.record_status:
+        if (
+            200 <= status < 300
+            or status in redirects.STATUSES
+            or status in self._engine.settings.record_status
+        ):
             self.moved()
             return True
         self.drop(f"status {status}")
@@ -117,6 +120,7 @@ class Recorder(_Live):
 
     def keep(self, response: Response, clean: bool) -> None:
         self._noted(response)
+        self._engine.redirects.note(self._request, response)
         try:
             if not clean:
                 response = completed(response)

@@ -21,6 +21,7 @@ from .notices import in_brief, say_once
 from .policy import Action, Found, decide
 from .providers import rpc
 from .recorded import Recorded
+from .redirects import STATUSES, Redirects
 from .sign_in import is_sign_in
 from .stores import StoreError
 from .streaming import undisturbed
@@ -59,6 +60,7 @@ class Engine(Recorded):
         """`watch` is told of every decision: `hit`, `recorded` (it is going to be called) or `missed`."""
         super().__init__(settings, store)
         self.flights = Flights()
+        self.redirects = Redirects()
         self._watch = watch
         self.uploads = Uploads(keeping=settings.mode == "auto")
         self.kept_headers = frozenset(name.lower() for name in settings.keep_headers)
@@ -124,6 +126,9 @@ class Engine(Recorded):
             must_go_out = (
                 mode == "auto" and found is Found.WHOLE and self._must_go_out(request, claim, upload, wanted)
             )
+            if recorded is not None and recorded.status in STATUSES and mode == "auto":
+                must_go_out = must_go_out or self.redirects.leads_back(request)
+                self.redirects.note(request, recorded)
             action = decide(mode, found, must_go_out=must_go_out)
             if recorded is not None and recorded.echo:
                 recorded = echo.put_back(recorded, wanted)

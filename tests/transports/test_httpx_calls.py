@@ -307,6 +307,39 @@ def test_around_a_hit_the_client_does_its_own_work(lib: Any, server: Any, using:
     assert len(server.calls) == 2
 
 
+@pytest.mark.parametrize("by_way_of", ["/sign-in?to=/page", "/page"])
+def test_a_page_that_redirects_until_it_gets_a_cookie(
+    lib: Any, server: Any, using: Any, by_way_of: str
+) -> None:
+    """The redirect is not replayed to who comes back from where it has led; later runs have the page at once."""
+
+    def page(handler: Any) -> None:
+        if "cookie" in handler.headers:
+            handler.whole(b'"the page"')
+        elif by_way_of == "/page":
+            handler.head(302, location=by_way_of, set_cookie="ok=1; Path=/", content_length="0")
+        else:
+            handler.head(302, location=by_way_of, content_length="0")
+
+    url = server.on("/page", page)
+    server.on(
+        "/sign-in", lambda h: h.head(302, location="/page", set_cookie="ok=1; Path=/", content_length="0")
+    )
+
+    def ask() -> Any:
+        with lib.Client(follow_redirects=True) as client:
+            return client.get(url).json()
+
+    with using():
+        assert ask() == "the page"
+        called = len(server.calls)
+        assert ask() == "the page"
+    for mode in ("auto", "replay"):
+        with using(mode):
+            assert ask() == "the page"
+    assert len(server.calls) == called
+
+
 def test_cookies_of_a_live_answer_reach_the_jar(lib: Any, server: Any, using: Any, store: Any) -> None:
     """Recording does not take a cookie from the client, and does not write it down."""
     url = server.on("/c", lambda h: h.whole(b"{}", set_cookie="session=abc123"))

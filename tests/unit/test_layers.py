@@ -33,7 +33,7 @@ LAYERS = [
     {"settings", "recording", "echo", "ignore", "streaming", "flights"},
     {"keys", "providers", "stores", "legacy", "tally", "uploads"},
     {"placeholders"},
-    {"policy", "repeats", "recorded", "drift"},
+    {"policy", "repeats", "recorded", "redirects", "drift"},
     {"calls", "engine", "explain"},
     {"session"},
     {"guard", "children"},
