@@ -123,12 +123,13 @@ class Engine(Recorded):
             if found is Found.EXPIRED and mode == "replay":
                 url = self.shown_url(request, claim)
                 say_once(f"replayed answers are older than their ttl ({url}); CACHY=record renews them")
-            must_go_out = (
-                mode == "auto" and found is Found.WHOLE and self._must_go_out(request, claim, upload, wanted)
-            )
-            if recorded is not None and recorded.status in STATUSES and mode == "auto":
-                must_go_out = must_go_out or self.redirects.leads_back(request)
-                self.redirects.note(request, recorded)
+            must_go_out = False
+            if mode == "auto" and found is Found.WHOLE and recorded is not None:
+                must_go_out = self._must_go_out(request, claim, upload, wanted)
+                must_go_out = must_go_out or claim.provider.unsettled(request, recorded)
+                if recorded.status in STATUSES:
+                    must_go_out = must_go_out or self.redirects.leads_back(request)
+                    self.redirects.note(request, recorded)
             action = decide(mode, found, must_go_out=must_go_out)
             if recorded is not None and recorded.echo:
                 recorded = echo.put_back(recorded, wanted)

@@ -35,7 +35,7 @@ def decide(mode: str, found: Found, *, must_go_out: bool = False) -> Action:
     """Decide one call.
 
     `must_go_out`: an answer of before would be wrong in a run that may call. The request asks the provider to forget
-    or stop something (DELETE, cancel), lists what other calls change, or signs in.
+    or stop something (DELETE, cancel), lists what other calls change, or signs in; or the answer may be one of a poll.
     """
     if mode == "off":
         return Action.PASS

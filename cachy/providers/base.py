@@ -64,6 +64,11 @@ def never(request: Request) -> bool:
     return False
 
 
+def never_unsettled(request: Request, response: Response) -> bool:
+    """For a service whose unfinished answers are known as such, and not recorded."""
+    return False
+
+
 PLACEHOLDER = "cachy-placeholder-no-key-needed-in-replay-mode"
 """What stands in the place of a key where nothing is sent: it is visible in the error of a provider that gets it
 all the same."""
@@ -127,6 +132,8 @@ class Provider:
     skip: Callable[[Request], Unrecordable] = not_content
     lists: Callable[[Request], bool] = is_listing
     """Which GET requests list things: in `auto` they go out each time, unless the setting `replay-listings` is on."""
+    unsettled: Callable[[Request, Response], bool] = never_unsettled
+    """Which recorded answers may have changed since: in `auto` such a request goes out again."""
     usage: Callable[[Request, Response], Usage | None] = usage_told
     """The tokens that a recorded answer has cost."""
     shape: str = ""

@@ -6,9 +6,10 @@ provider failed, as it may do better the next time.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
-from ..exchange import Request
+from ..exchange import Request, Response
 from .base import Json, Unrecordable, words
 
 # Lower case, `-` as `_`, without JOB_STATE_ and the like.
@@ -21,6 +22,10 @@ _UNDER_WAY = words(
 )
 # Words that on any other host are just as likely to describe the thing itself (an order that is pending).
 _AT_PROVIDERS = _UNDER_WAY | words("pending created creating uploaded validated unspecified unknown")
+# Of these, what a program waits for to change if it asks again.
+_PERHAPS = words("pending creating waiting enqueued")
+_SIGNS = tuple(word.encode() for word in _PERHAPS)
+_LARGEST = 64 * 1024  # bytes; what says how a job goes is small
 _PREFIXES = ("tuning_job_state_", "job_state_", "batch_state_", "state_")
 _FIELDS = ("status", "state", "processing_status", "validation_status")
 
@@ -40,6 +45,23 @@ def not_final_anywhere(request: Request, value: Json) -> Unrecordable:
     if _operation_under_way(request, value):
         return "the operation is not done"
     return _under_way(value, _UNDER_WAY) if isinstance(value, dict) else None
+
+
+def perhaps_not_final(request: Request, response: Response) -> bool:
+    """Whether the answer of a host of which nothing is known may be one of a poll that goes on.
+
+    It is recorded, as it may as well be all there is; but a loop that waits for its end must not get it for ever.
+    """
+    if request.method != "GET" or len(response.body) > _LARGEST:
+        return False
+    body = response.body.lower()
+    if not any(sign in body for sign in _SIGNS):
+        return False
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and _under_way(value, _PERHAPS) is not None
 
 
 def _operation_under_way(request: Request, value: Json) -> bool:

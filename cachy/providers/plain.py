@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..exchange import Request, Response
 from .answers import judge
 from .base import MEANING, Provider, Unrecordable, never, words
-from .jobs import not_final_anywhere
+from .jobs import not_final_anywhere, perhaps_not_final
 
 
 def _finished(request: Request, response: Response, clean: bool) -> Unrecordable:
@@ -16,6 +16,7 @@ PLAIN = Provider(
     name="plain",
     finished=_finished,
     lists=never,
+    unsettled=perhaps_not_final,
     secret_query=frozenset(),
     # What any server may choose its answer by, or take for the method.
     headers=MEANING

@@ -154,6 +154,28 @@ def test_who_signs_in_does_so_in_each_run_that_may_call(
     assert b"hunter2" not in Path(store.url).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("answer", "goes_out"),
+    [
+        (b'{"id":1,"status":"PENDING"}', True),
+        (b'{"job":1,"state":"waiting"}', True),
+        (b'{"id":1,"status":"shipped","note":"no longer pending"}', False),
+        (b'["pending"]', False),
+        (b'"pending"', False),
+    ],
+)
+def test_who_waits_does_not_get_the_same_for_ever(store: JsonlStore, answer: bytes, goes_out: bool) -> None:
+    """On a host of which nothing is known, `pending` may be the last word or not; who asks again shall hear."""
+    asked = request("GET", "/jobs/1", b"")
+    live(engine(store).ask(asked, HERE), answer)
+    again = engine(store).ask(asked, HERE)
+    assert isinstance(again, Forward) is goes_out
+    if goes_out:
+        live(again, b'{"id":1,"status":"done"}')
+    assert isinstance(engine(store).ask(asked, HERE), Replay)
+    assert isinstance(engine(store, "replay").ask(asked, HERE), Replay)
+
+
 def test_another_method_in_a_header_is_another_request(store: JsonlStore) -> None:
     """Where a proxy lets only GET and POST pass."""
     deletes = replace(request(), headers=(*request().headers, ("x-http-method-override", "DELETE")))
