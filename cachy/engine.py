@@ -125,11 +125,7 @@ class Engine(Recorded):
                 say_once(f"replayed answers are older than their ttl ({url}); CACHY=record renews them")
             must_go_out = False
             if mode == "auto" and found is Found.WHOLE and recorded is not None:
-                must_go_out = self._must_go_out(request, claim, upload, wanted)
-                must_go_out = must_go_out or claim.provider.unsettled(request, recorded)
-                if recorded.status in STATUSES:
-                    must_go_out = must_go_out or self.redirects.leads_back(request)
-                    self.redirects.note(request, recorded)
+                must_go_out = self._must_go_out(request, claim, upload, wanted, recorded)
             action = decide(mode, found, must_go_out=must_go_out)
             if recorded is not None and recorded.echo:
                 recorded = echo.put_back(recorded, wanted)
@@ -232,10 +228,19 @@ class Engine(Recorded):
         self.count("hit", request, claim)
         return Replay(recorded, 0.0)
 
-    def _must_go_out(self, request: Request, claim: Claim, upload: Upload | None, wanted: Canonical) -> bool:
+    def _must_go_out(
+        self, request: Request, claim: Claim, upload: Upload | None, wanted: Canonical, recorded: Response
+    ) -> bool:
         """Whether an answer of before would be wrong in a run that may call."""
+        if recorded.status in STATUSES:
+            leads_back = self.redirects.leads_back(request)
+            self.redirects.note(request, recorded)
+            if leads_back:
+                return True
         if upload and not upload.live:
             return False  # there is nothing to cancel
+        if claim.provider.unsettled(request, recorded):
+            return True
         if request.method == "DELETE" or rpc.forgets(request):
             return True
         if request.method in ("GET", rpc.METHOD):

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..tally import Stats
 
-_BUCKETS = (
-    "s3",
-    "gs",
-    "az",
-)  # what follows names a bucket (of Azure: maybe with `@` and its account), never a user
+# What follows names a bucket (of Azure: maybe with `@` and its account), never a user.
+_BUCKETS = ("s3", "gs", "az")
 
 
 def exit_line(stats: Stats, store: str, mode_note: str = "", processes: int = 1, money: str = "") -> str:
