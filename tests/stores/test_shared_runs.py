@@ -227,10 +227,12 @@ def test_one_url_and_two_stores(monkeypatch: pytest.MonkeyPatch, url: str, name:
 
 
 def test_a_fleet_pays_once(machine: Any, provider: Provider) -> None:
-    """Three machines ask the same at once: one calls, the others wait for its recording."""
+    """While one machine calls, two others ask the same: they wait for its recording. (For those that ask at the same
+    moment see below: s3rver cannot tell them apart.)"""
     provider.gate.clear()
-    askers = [machine(f"m{number}").start(SYNC, provider.url, "a") for number in range(3)]
+    askers = [machine("m0").start(SYNC, provider.url, "a")]
     assert provider.asked.acquire(timeout=60)
+    askers += [machine(f"m{number}").start(SYNC, provider.url, "a") for number in (1, 2)]
     assert not provider.asked.acquire(timeout=3)
     provider.gate.set()
     found = [asker.communicate(timeout=120) for asker in askers]
