@@ -69,6 +69,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     _apply(config, config.option)  # where this plugin was loaded too late for the hook above
+    # In a worker of pytest-xdist the controller has said it.
+    if not config.getini("cachy_store") and not hasattr(config, "workerinput"):
+        _tell_of_another_project(str(config.rootpath))
     kinds = fail_on(config)
     session = sys.modules.get("cachy.session")  # an option or a conftest.py may have opened one
     if _bootstrap.door is not None or kinds or config.option.cachy_prune or (session and session.shared()):
@@ -197,6 +200,23 @@ def _apply(config: pytest.Config, options: Any) -> None:
         from cachy import session
 
         session.enable({})
+
+
+def _tell_of_another_project(root: str) -> None:
+    """Say when the project of the tests asks for cachy in vain: what counts is the one that pytest was started in, as
+    for any program."""
+    here = _bootstrap.cwd
+    if here is None or here == root:
+        return
+    project = _bootstrap.find_project(os.path.realpath(root))
+    path = os.path.join(project, "pyproject.toml") if project else ""
+    if path and project != _bootstrap.find_project(os.path.realpath(here)) and _bootstrap._names_cachy(path):
+        from cachy.notices import say_once
+
+        say_once(
+            f"{path} does not count, as pytest was started outside of that project; start it there, or set cachy_mode"
+            " and cachy_store beside its settings of pytest"
+        )
 
 
 class _Marks:

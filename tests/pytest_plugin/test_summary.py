@@ -56,6 +56,31 @@ def test_it_is_told_that_ci_means_replay(project: Project, monkeypatch: pytest.M
     assert told(project.test("--cachy", "replay")) == ["cachy: 3 replayed · cachy.jsonl"]
 
 
+def test_a_project_that_asks_in_vain_is_told_of(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest is started above it, so its table does not count; the ini does from anywhere."""
+    inner = project.path / "services" / "a"
+    inner.mkdir(parents=True)
+    (inner / "pyproject.toml").write_text("[tool.cachy]\n")
+    (inner / "pytest.ini").write_text("[pytest]\npythonpath = ../..\n")
+    (inner / "test_a.py").write_text("from ask import ask\ndef test_a(): ask('x')\n")
+    result = project.test("services/a")
+    assert result.ret == 0
+    note = (
+        f"cachy: {inner / 'pyproject.toml'} does not count, as pytest was started outside of that project; "
+    )
+    assert [line[: len(note)] for line in result.errlines if line.startswith("cachy:")] == [note]
+    assert told(result) == []
+    assert "does not count" not in project.test("services/a", "-p", "no:cachy").stderr.str()
+    (inner / "pytest.ini").write_text(
+        "[pytest]\npythonpath = ../..\ncachy_mode = auto\ncachy_store = calls.jsonl\n"
+    )
+    result = project.test("services/a")
+    assert told(result) == [f"cachy: 1 recorded · {Path('services', 'a', 'calls.jsonl')}"]
+    assert "does not count" not in result.stderr.str()
+    monkeypatch.chdir(inner)
+    assert "does not count" not in project.test().stderr.str()
+
+
 def test_money_is_estimated_where_prices_are_known(project: Project) -> None:
     """By genai-prices, where it is installed; else the tokens are told."""
     pytest.importorskip("genai_prices")
