@@ -210,7 +210,7 @@ def _tell_of_another_project(root: str) -> None:
         return
     project = _bootstrap.find_project(os.path.realpath(root))
     path = os.path.join(project, "pyproject.toml") if project else ""
-    if path and project != _bootstrap.find_project(os.path.realpath(here)) and _bootstrap._names_cachy(path):
+    if path and project != _bootstrap.find_project(os.path.realpath(here)) and _bootstrap.names_cachy(path):
         from cachy.notices import say_once
 
         say_once(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import trust
-from ._bootstrap import OFF, ON, find_project
+from ._bootstrap import OFF, ON, find_project, names_cachy
 from .values import MODES, READERS, HostRule, Limits, TtlRule, as_text
 
 __all__ = ["MODES", "HostRule", "Settings", "find_project", "load", "to_environ"]
@@ -130,7 +130,7 @@ def load(
     if around:
         values = dict(_named(around, "the arguments", warnings))
         sources.append(_Source(values, lambda name: f"argument {name}", here))
-    table = None
+    table, path = None, ""
     if (settled := environ.get(_FROM_PARENT)) is not None:
         sources.append(_from_parent(settled, here, warnings))
     else:
@@ -169,7 +169,8 @@ def load(
     wanted = found.pop("enabled", True) and found.get("mode") != "off"
     if wish and wish not in ON:  # start-up has said that it is not understood, and asked no project
         origins["enabled"], wanted = "environment CACHY", False
-    active = consent or (table is not None and wanted and _may_activate(project, warnings))
+    asked = table is not None and names_cachy(path)  # written in another way it is not seen at start-up
+    active = consent or (asked and wanted and _may_activate(project, warnings))
     for name in READERS:
         origins.setdefault(name, "default")
     return Settings(

@@ -83,11 +83,12 @@ def _decide() -> None:
     elif cwd is not None and not sys.flags.ignore_environment:  # -E or -I: nothing from around the program
         project = find_project(cwd)
         path = os.path.join(project, "pyproject.toml") if project else ""
-        if path and _names_cachy(path):
+        if path and names_cachy(path):
             door, pyproject = "project", path
 
 
-def _names_cachy(path: str) -> bool:
+def names_cachy(path: str) -> bool:
+    """Whether a `pyproject.toml` may ask for cachy: whether it is a file that holds `[tool.cachy`. Never raises."""
     # Only a glance: whether the file may be obeyed at all (its owner, trust) is asked when it is really read,
     # where the user can be told. Only a regular file (S_IFREG) is opened: a FIFO would block, a link lead elsewhere.
     try:

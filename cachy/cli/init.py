@@ -102,21 +102,23 @@ def _add_table(path: str) -> str:
         raise ValueError(f"{path} {reason}; cachy reads no such file")
     with open(path, "rb") as file:
         old = file.read()
-    if _has_table(path, old):
+    if _has_table(path, old, "is not"):
         if b"[tool.cachy" not in old:
             raise ValueError(f"{path} sets tool.cachy without a line [tool.cachy]; it needs one to be seen")
         return f"{path} has [tool.cachy] already"
-    _has_table(path, _added(old, _TABLE))  # so that the file stays valid for all other tools too
+    _has_table(
+        path, _added(old, _TABLE), "would not be"
+    )  # so that the file stays valid for all other tools too
     _append(path, _TABLE)
     return f"[tool.cachy] added to {path}"
 
 
-def _has_table(path: str, toml: bytes) -> bool:
+def _has_table(path: str, toml: bytes, it_is_not: str) -> bool:
     try:
         tools = settings.parse(toml).get("tool")
     except ValueError as problem:
         raise ValueError(
-            f"{path}: [tool.cachy] cannot be added, it would not be valid TOML ({problem})"
+            f"{path}: [tool.cachy] cannot be added, it {it_is_not} valid TOML ({problem})"
         ) from None
     return isinstance(tools, dict) and "cachy" in tools
 

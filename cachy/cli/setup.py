@@ -83,6 +83,9 @@ def _state(found: settings.Settings) -> str:
         return "switched off by CACHY in the environment, whatever else is set"
     if found.mode == "off":
         return f"switched off (mode from {found.origins['mode']})"
+    path = os.path.join(found.project or "", "pyproject.toml")
+    if path in found.origins.values() and not _bootstrap.names_cachy(path):
+        return "not active here, as tool.cachy stands in pyproject.toml without a line [tool.cachy]"
     return "not active here (CACHY=1, cachy-run or cachy init switch it on)"
 
 

@@ -61,6 +61,18 @@ def test_why_it_is_not_active(project: Path, run: Run, monkeypatch: pytest.Monke
     assert looked(run, status=0)["settings"]["active"]["text"] == "no: the settings switch it off"
     (project / "pyproject.toml").write_text("[project]\n", "utf-8")
     assert looked(run, status=0)["settings"]["active"]["text"] == "no: nothing asks for it"
+    assert run("trust")[0] == 0
+    for text in (
+        "tool.cachy.mode = 'auto'\n",
+        "[tool]\ncachy = {mode = 'auto'}\n",
+        "[ tool . cachy ]\nmode = 'auto'\n",
+    ):
+        (project / "pyproject.toml").write_text(text, "utf-8")
+        active = looked(run, status=1)["settings"]["active"]
+        assert "sets tool.cachy without a line [tool.cachy], which start-up looks for" in active["text"]
+        assert run("config")[1].startswith(
+            "cachy is not active here, as tool.cachy stands in pyproject.toml without"
+        )
 
 
 def test_settings_that_are_wrong_or_surprise(

@@ -140,8 +140,9 @@ def test_init_says_that_git_ignores_the_store(folder: Path, capsys: Capture, sto
 @pytest.mark.parametrize(
     ("old", "told"),
     [
-        (b"[project\n", "would not be valid TOML"),
-        (b"[project]\nname = '\xff'\n", "would not be valid TOML"),
+        (b"[project\n", "it is not valid TOML"),
+        (b"[project]\nname = '\xff'\n", "it is not valid TOML"),
+        (b"\xef\xbb\xbf[project]\n", "it is not valid TOML"),  # nor for any tool that reads it with tomllib
         (b"tool = {other = 1}\n", "would not be valid TOML"),
         (b"[tool]\ncachy = {mode = 'auto'}\n", "without a line [tool.cachy]"),
         (b"tool.cachy.mode = 'auto'\n", "without a line [tool.cachy]"),

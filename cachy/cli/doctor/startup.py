@@ -106,7 +106,10 @@ def _active(found: settings.Settings) -> Check:
         )
     project = found.project
     path = os.path.join(project, "pyproject.toml") if project else ""
-    if not path or not _bootstrap._names_cachy(path):
+    if path in loaded().origins.values() and not _bootstrap.names_cachy(path):
+        text = f"no: {path} sets tool.cachy without a line [tool.cachy], which start-up looks for"
+        return Check("active", "wrong", text, "write it as [tool.cachy]")
+    if not path or not _bootstrap.names_cachy(path):
         return Check("active", "note", "no: nothing asks for it", "CACHY=1, cachy-run or cachy init")
     if found.mode == "off" or found.origins.get("enabled", "default") != "default":
         return Check(
