@@ -192,7 +192,7 @@ def test_another_package_of_that_name(
     monkeypatch.syspath_prepend(str(facts.parent))
     monkeypatch.setenv("CACHY", "1")
     other = looked(run, status=1)["start-up"]["other cachy"]
-    assert other["todo"] == "pip uninstall pycachy"
+    assert other["todo"] == "pip uninstall pycachy, then pip install --force-reinstall --no-deps cachy-run"
 
 
 def test_tools_that_answer_too(

@@ -54,7 +54,9 @@ def checks(homes: Sequence[str]) -> Iterator[Check]:
     if os.environ.get("CACHY_RUN_DIR"):
         yield Check("cachy-run", "note", "this runs under cachy-run, whose settings come first")
     for name in sorted({*homes} - {_OURS}):
-        yield Check("other cachy", "wrong", f"{name} installs a package cachy, too", f"pip uninstall {name}")
+        # Both own cachy/__init__.py: whoever goes takes it along.
+        todo = f"pip uninstall {name}, then pip install --force-reinstall --no-deps {_OURS}"
+        yield Check("other cachy", "wrong", f"{name} installs a package cachy, too", todo)
 
 
 def _start(more: dict[str, str]) -> str | None:
