@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
+from unicodedata import combining, east_asian_width
 
 from ..notices import printable
 from ..report import terminal
@@ -113,9 +114,22 @@ def width() -> int:
 
 
 def cut(text: str, size: int) -> str:
-    """The beginning of a text, in one line of at most `size` characters."""
+    """The beginning of a text, in one line of at most `size` columns of a terminal."""
     text = printable(" ".join(text[: 4 * size].split()))
-    return text if len(text) <= size else text[: max(0, size - 1)] + "…"
+    if _columns(text) <= size:
+        return text
+    text = text[: max(0, size - 1)]
+    while _columns(text) >= max(1, size):
+        text = text[:-1]
+    return text + "…"
+
+
+def _columns(text: str) -> int:
+    """How many columns a text takes: Chinese, Japanese and Korean signs, and most pictures, take two."""
+    if text.isascii():
+        return len(text)
+    # https://www.unicode.org/reports/tr11/
+    return sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
 def counted(number: int) -> str:

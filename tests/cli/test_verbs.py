@@ -171,6 +171,24 @@ def test_a_terminal_without_the_signs(
         assert question.encode() in shown(*argv)
 
 
+@pytest.mark.parametrize(
+    ("text", "size", "shown"),
+    [
+        ("What is a whale?", 16, "What is a whale?"),
+        ("What is a whale?", 15, "What is a whal…"),
+        ("什么是鲸鱼", 10, "什么是鲸鱼"),
+        ("什么是鲸鱼", 9, "什么是鲸…"),
+        ("什么是鲸鱼", 8, "什么是…"),
+        ("cafe\N{COMBINING ACUTE ACCENT}s", 5, "cafe\N{COMBINING ACUTE ACCENT}s"),
+        ("whale", 1, "…"),
+        ("鲸", 1, "…"),
+    ],
+)
+def test_what_is_cut_fits(text: str, size: int, shown: str) -> None:
+    """In columns of a terminal, of which some signs take two and some none."""
+    assert talk.cut(text, size) == shown
+
+
 def test_a_bar_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not before its time, not where nobody looks; gone before anything else is said."""
 
