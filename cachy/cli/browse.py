@@ -18,6 +18,7 @@ from .parsing import Parser, number
 from .talk import Problem, Span, ago, cut, emit, emit_list, for_eyes, for_programs, line, progress, say, width
 
 _NARROW = 72  # characters; a narrower terminal has no room for all columns
+_AROUND = 40  # characters before and behind what was searched for
 _ARROWS = {"call": "→ ", "result": "← ", "thinking": "", "note": "", "text": ""}
 _STYLES = {"call": "cyan", "result": "cyan", "thinking": "dim italic", "note": "magenta", "text": ""}
 _ROLES = {"system": "bold yellow", "developer": "bold yellow", "user": "bold green", "tool": "bold cyan"}
@@ -120,7 +121,8 @@ def search(argv: list[str]) -> int:
     digits = shelf.digits(store)
     count = 0
     for entry, spot in hits:
-        before, match, behind = _around(spot)
+        room = width() - digits - 4 - len(spot.group())  # two spaces, two ellipses
+        before, match, behind = _around(spot, max(8, min(_AROUND, room // 2)))
         line((entry.key[:digits], "yellow"), "  ", before, (match, "bold red"), behind)
         count += 1
     if not count:
@@ -128,8 +130,8 @@ def search(argv: list[str]) -> int:
     return 0
 
 
-def _around(spot: re.Match[str], most: int = 40) -> tuple[str, str, str]:
-    """A match with the words around it, in one line."""
+def _around(spot: re.Match[str], most: int = _AROUND) -> tuple[str, str, str]:
+    """A match with the words around it, at most so many characters on each side, in one line."""
     text = spot.string
     before = text[max(0, spot.start() - most) : spot.start()].replace("\n", " ").lstrip()
     behind = text[spot.end() : spot.end() + most].replace("\n", " ").rstrip()

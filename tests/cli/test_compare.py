@@ -109,7 +109,7 @@ def test_money_is_an_estimate_by_genai_prices(store: Path, run: Run) -> None:
 
 @pytest.mark.parametrize("columns", [40, 66, 80, 200])
 def test_lines_fit_the_terminal(store: Path, run: Run, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    """Of `ls` and `stats`, tests of long names among them; what has no room is left out or cut."""
+    """Of `ls`, `search` and `stats`, tests of long names among them; what has no room is left out or cut."""
     name = "tests/test_agents.py::TestTools::test_what_is_asked_again[openai-{}]"
     lines = store.read_bytes().splitlines(keepends=True)
     for number in (0, 1):
@@ -120,8 +120,9 @@ def test_lines_fit_the_terminal(store: Path, run: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr(counting, "width", lambda: columns)
     monkeypatch.setattr(browse, "width", lambda: columns)
     listed, (_, _, *tables) = run("ls")[1].splitlines(), run("stats")[1].splitlines()
-    assert len(listed) == len(lines)
-    assert max(map(len, [*listed, *tables])) <= columns
+    found = run("search", "weather")[1].splitlines()
+    assert (len(listed), len(found)) == (len(lines), 2)
+    assert max(map(len, [*listed, *found, *tables])) <= columns
     assert ("tokens in" in "".join(tables)) == (columns > 40)
     assert [row.split()[0][-4:] for row in tables[-2:]] == ["i-0]", "i-1]"]
 
