@@ -12,6 +12,7 @@ from .. import redact
 from ..explain.nearest import leaves
 from ..keys import from_object
 from ..legacy import LINE
+from ..policy import age
 from ..providers import known
 from ..providers.base import PLACEHOLDER
 from ..recording import KEY_AT, Recording
@@ -106,6 +107,7 @@ def _wrong(key: str, text: bytes) -> tuple[str, str] | None:
             Entry(key, text).check()
             return None
         recording = Recording.from_line(text)
+        age(recording.at, 0)  # raises ValueError for what is no time
         lengths = sum(length for _, length in recording.response.chunks)
         if recording.response.chunks and lengths != len(recording.response.body):
             return "damaged", "the pieces of its answer do not add up; delete it"

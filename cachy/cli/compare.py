@@ -80,6 +80,10 @@ def _side(store: Store, name: str) -> _Side:
     found = _MISS.fullmatch(name)
     if not found:
         entry = shelf.find(store, name)
+        try:
+            entry.check()
+        except ValueError as problem:
+            raise Problem(f"recording {entry.key[:8]} is damaged ({problem})") from None
         if not entry.form:
             raise Problem(f"{name} is a recording of pycachy, which kept no request")
         return _Side(name, entry.key, entry.form, entry.at)

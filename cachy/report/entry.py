@@ -187,6 +187,7 @@ class Entry:
             legacy.response_of(self.line)
         else:
             Recording.from_line(self.line)
+            _head(self.line)
 
 
 def _pairs(listed: list[list[str]]) -> list[tuple[str, str]]:
@@ -210,6 +211,7 @@ def _head(line: bytes) -> dict[str, Any]:
     start, _, _ = line.partition(b',"request":')
     try:
         head = json.loads(start + b"}")
+        age(head["at"], 0)  # which is to be a time
         return {"at": head["at"], "provider": head["provider"], "test": head.get("test", "")}
     except (ValueError, TypeError, KeyError):
         raise ValueError("not a recording") from None

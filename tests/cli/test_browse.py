@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -148,6 +149,25 @@ def test_lines_that_are_no_recordings_are_told(store: Path, run: Run, argv: tupl
     status, _, err = run(*argv)
     assert status == 0
     assert err.count("cachy.jsonl: 2 lines are skipped, the first is line 16: left by a git merge") == 1
+
+
+@pytest.mark.parametrize("at", ["yesterday", "2026-99-99T00:00:00Z", ""])
+def test_a_recording_without_a_time_is_damaged(store: Path, run: Run, keys: dict[str, str], at: str) -> None:
+    """Whoever edits a line may break it anywhere; no verb breaks off at it, and all of them say so."""
+    lines = store.read_bytes().splitlines(keepends=True)
+    lines[3] = re.sub(rb'"at":"[^"]*"', b'"at":"%s"' % at.encode(), lines[3], count=1)
+    store.write_bytes(b"".join(lines))
+    assert json.loads(run("verify", "--json")[1])["findings"][0]["number"] == 4
+    for argv in (["ls"], ["ls", "--older", "1d"], ["stats"], ["search", "is"]):
+        status, _, err = run(*argv)
+        assert status == 0
+        assert "1 damaged left out" in err, argv
+    assert run("prune", "--older", "1d", "--dry-run")[0] == 0
+    key = lines[3][8:40].decode()
+    assert run("show", key)[2].startswith(f"cachy: recording {key[:8]} is damaged")
+    assert run("diff", key, keys["chat"])[0] == 2
+    assert run("rm", key, "--yes")[0] == 0
+    assert json.loads(run("verify", "--json")[1])["findings"] == []
 
 
 def test_an_export_that_is_not_whole_says_so(store: Path, run: Run) -> None:
