@@ -137,12 +137,15 @@ def _answer_to_json(response: Response) -> dict[str, Any]:
 
 
 def _answer_from_json(answer: dict[str, Any]) -> Response:
-    text = answer.get("text")
+    text, headers, chunks = answer.get("text"), answer["headers"], answer.get("chunks", ())
+    # Somebody may have edited the line. Each of these raises TypeError where it is not of the kind that clients expect.
+    "".join([word for pair in headers for word in pair])
+    answer["status"] + answer.get("ms", 0) + sum(map(sum, chunks))
     return Response(
         answer["status"],
-        tuple([(name, value) for name, value in answer["headers"]]),
+        tuple([(name, value) for name, value in headers]),
         base64.b64decode(answer["base64"]) if text is None else text.encode(),
-        tuple([(ms, length) for ms, length in answer.get("chunks", ())]),
+        tuple([(ms, length) for ms, length in chunks]),
         answer.get("ms", 0),
         answer.get("http", "HTTP/1.1"),
         answer.get("reason", ""),

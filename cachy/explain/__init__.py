@@ -17,7 +17,9 @@ from ..culprit import user_line
 from ..errors import Miss
 from ..exchange import Request
 from ..notices import in_brief, printable
+from ..recording import response_of
 from ..report.terminal import place
+from ..stores import StoreError
 from ..verdicts import current_test
 from . import misses
 from .difference import changes, line_of
@@ -55,8 +57,10 @@ def explain(
         names = [change.path for change in differing]
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         first = f"{shown} not as in recording {found.key[:8]}"
-        if wanted and found.key == wanted.key:  # a partial one
-            first = f"recording {found.key[:8]} ends here, because whoever recorded it read no further"
+        if wanted and found.key == wanted.key:
+            whole = _is_whole(engine, found.key)
+            why = "ends here, because whoever recorded it read no further"
+            first = f"recording {found.key[:8]} {why if whole else 'is damaged (`cachy verify` tells more)'}"
         elif not names:  # made by a cachy with other rules of redaction or of keys
             first = f"recording {found.key[:8]} has the same request under another key"
     elif problem:
@@ -115,6 +119,15 @@ def explain(
     )
     misses.note(miss)
     return miss
+
+
+def _is_whole(engine: Engine, key: str) -> bool:
+    """Whether a recording that was no answer to its own request is a whole line, of a partial answer."""
+    try:
+        response_of(engine.store.get(key) or b"")
+    except (ValueError, StoreError):
+        return False
+    return True
 
 
 def _command(settings: Settings) -> str:

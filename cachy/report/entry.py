@@ -57,7 +57,7 @@ class Entry:
     @cached_property
     def form(self) -> dict[str, Any]:
         """The canonical request; {} when it is not known."""
-        return {} if self.is_legacy else request_of(self.line)
+        return {} if self.is_legacy else _checked(request_of(self.line))
 
     @cached_property
     def response(self) -> Response:
@@ -187,7 +187,7 @@ class Entry:
             legacy.response_of(self.line)
         else:
             Recording.from_line(self.line)
-            _head(self.line)
+            _head(self.line), self.form
 
 
 def _pairs(listed: list[list[str]]) -> list[tuple[str, str]]:
@@ -204,6 +204,21 @@ def ignored(value: Any, path: str = "") -> list[str]:
     elif isinstance(value, list):
         named = ((f"{path}[{index}]", item) for index, item in enumerate(value))
     return [found for step, item in named for found in ignored(item, step)]
+
+
+def _checked(form: dict[str, Any]) -> dict[str, Any]:
+    """A canonical request whose outer parts are of the kinds that `cachy.keys` writes. Raises ValueError."""
+    body = form.get("body", {})
+    try:
+        "".join([form["method"], form["host"], form["path"], *form.get("headers", {}).values()])
+        for pairs in (form.get("query") or (), body.get("form", ())):
+            "".join([word for name, value in pairs for word in (name, value)])
+        for part in body.get("multipart", ()):
+            part.keys()
+        body.get("text", "").encode("utf-8", "replace")
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise ValueError(f"not a request: {problem!r}") from None
+    return form
 
 
 def _head(line: bytes) -> dict[str, Any]:

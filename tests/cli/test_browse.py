@@ -170,6 +170,42 @@ def test_a_recording_without_a_time_is_damaged(store: Path, run: Run, keys: dict
     assert json.loads(run("verify", "--json")[1])["findings"] == []
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("request", "body"), ["list"]),
+        (("request", "host"), None),
+        (("request", "query"), [["a", 1]]),
+        (("request", "headers"), {"a": []}),
+        (("request", "body", "text"), 5),
+        (("request", "body", "multipart"), ["part"]),
+        (("response", "ms"), []),
+        (("response", "headers"), [["content-type", 1]]),
+    ],
+    ids=str,
+)
+def test_a_line_of_the_wrong_kinds_stops_no_verb(
+    store: Path, run: Run, keys: dict[str, str], path: tuple[str, ...], value: Any
+) -> None:
+    """One recording that was edited badly is left out and told; all others are shown."""
+    lines = store.read_bytes().splitlines()
+    facts = json.loads(lines[3])
+    *steps, last = path
+    part = facts
+    for step in steps:
+        part = part[step]
+    part[last] = value
+    lines[3] = json.dumps(facts, separators=(",", ":")).encode()
+    store.write_bytes(b"\n".join(lines) + b"\n")
+    for argv in (["ls"], ["stats"], ["search", "is"]):
+        status, _, err = run(*argv)
+        assert (status, err.splitlines()[0]) == (0, "1 damaged left out; `cachy verify` names them")
+    assert run("export", "--format", "vcr")[0] == 1
+    for verb in (["show"], ["show", "--curl"], ["diff", keys["chat"]]):
+        assert "is damaged" in run(*verb, facts["key"])[2]
+    assert json.loads(run("verify", "--json")[1])["findings"][0]["number"] == 4
+
+
 def test_an_export_that_is_not_whole_says_so(store: Path, run: Run) -> None:
     """Also by its status: a script would not read the words."""
     with open(store, "ab") as file:

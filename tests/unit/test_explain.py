@@ -275,6 +275,15 @@ def test_damaged_recordings_do_not_hide_the_miss(tmp_path: Path, line: bytes) ->
     assert "messages[0].content not as in" in str(miss(question("b"), store="x.jsonl"))
 
 
+def test_a_damaged_recording_of_the_request_is_named(tmp_path: Path) -> None:
+    """It would be wrong to say that its reader had left."""
+    record(question("What is a whale?"))
+    store = Path("cachy.jsonl")
+    store.write_bytes(store.read_bytes().replace(b'"status":200', b'"status":"200"'))
+    first = str(miss(question("What is a whale?"))).splitlines()[0]
+    assert "is damaged (`cachy verify` tells more) (mode replay, nothing was sent)" in first
+
+
 def test_a_store_that_fails_does_not_hide_the_miss(monkeypatch: pytest.MonkeyPatch) -> None:
     """The Miss says that the recordings could not be searched, and why."""
 

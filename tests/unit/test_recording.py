@@ -94,3 +94,20 @@ def test_line_is_one_json_object_of_format_1() -> None:
     facts = json.loads(recording(body=b"x").to_line())
     assert list(facts) == ["key", "v", "at", "provider", "request", "response"]
     assert facts["v"] == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("status", "200"), ("status", None), ("ms", "x"), ("ms", []), ("chunks", [["a", 1]]), ("chunks", 5),
+        ("headers", 5), ("headers", [["a"]]), ("headers", [["a", 5]]), ("headers", [[{}, "a"]]), ("text", 5),
+    ],
+)  # fmt: skip
+def test_an_answer_of_the_wrong_kinds_is_none(part: str, value: object) -> None:
+    """Somebody edited the line: no client gets a number for the value of a header, and no count a text."""
+    facts = json.loads(recording(body=b"Hi", headers=(("a", "b"),)).to_line())
+    facts["response"][part] = value
+    line = json.dumps(facts, separators=(",", ":")).encode()
+    for read in (response_of, Recording.from_line):
+        with pytest.raises(ValueError):
+            read(line)
