@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from . import guard as _guard
 from . import session, tally, transports
+from .blocks import Block
 
 Mode = Literal["auto", "replay", "record", "verify", "off"]
 Hosts = Iterable[str] | Mapping[str, str | Mapping[str, str]]
@@ -104,8 +104,9 @@ def using(
     pace: Literal["instant", "recorded"] | float | None = None,
     summary: bool | None = None,
     guard: bool | None = None,
-) -> AbstractContextManager[None]:
-    """`with cachy.using("replay", store="tests/calls.jsonl"):` other settings for the calls made in the block.
+) -> Block:
+    """`with cachy.using("replay", store="tests/calls.jsonl"):` other settings for the calls made in the block; or
+    `@cachy.using("replay")` above a function, also an `async def`.
 
     Arguments as in `enable`; what is left out is as the block around this one has it, or `enable` for the process. Only the
     current task or thread (and the tasks started from it) is affected.
@@ -113,7 +114,7 @@ def using(
     return session.using(_given(locals()))
 
 
-def bypass() -> AbstractContextManager[None]:
+def bypass() -> Block:
     """`with cachy.bypass():` the calls made in the block go out live and are not recorded.
 
     Only the current task or thread (and the tasks started from it) is affected.

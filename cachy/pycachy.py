@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from . import api, session
+from .blocks import Block, block
 from .engine import Watch
 
 doms: tuple[str, ...] = (
@@ -55,12 +55,12 @@ def disable_cachy() -> None:
     api.disable()
 
 
-def no_cachy() -> AbstractContextManager[None]:
+def no_cachy() -> Block:
     """Calls made within the block go out live and are not recorded."""
     return session.bypass()
 
 
-@contextmanager
+@block
 def cachy(
     cache_dir: str | os.PathLike[str] | None = None,
     doms: Sequence[str] | None = None,

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import RLock
 
+from .blocks import block
 from .keys import Canonical
 
 _variant: ContextVar[str] = ContextVar("cachy_variant", default="")
@@ -29,7 +30,7 @@ def variant_everywhere(name: str) -> Iterator[None]:
         _everywhere = outer
 
 
-@contextmanager
+@block
 def variant(name: str) -> Iterator[None]:
     """`with cachy.variant("trial-2"):` the calls made in the block have recordings of their own under this name.
 

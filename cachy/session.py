@@ -13,6 +13,7 @@ from threading import RLock
 from types import ModuleType
 
 from . import _bootstrap, hooks, placeholders, settings, tally
+from .blocks import block
 from .engine import Engine, Watch
 from .notices import say_once
 from .providers import Registry
@@ -146,7 +147,7 @@ def disable() -> None:
         hooks.uninstall()
 
 
-@contextmanager
+@block
 def using(
     arguments: Mapping[str, object],
     only: Sequence[str] | None = None,
@@ -174,7 +175,7 @@ def using(
             session.engine.store.close()
 
 
-@contextmanager
+@block
 def bypass(*, everywhere: bool = False) -> Iterator[None]:
     """No session for the current context, or `everywhere` as in `using`: calls go out live and leave no trace."""
     with _shared_is(None) if everywhere else _entered(None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,22 @@ def the_python_api(path: Path, folder: os.PathLike[str]) -> None:
         assert_type(nothing, None)
     with using(mode="off", on_miss="raise", pace="instant", summary=True), bypass() as nothing:
         assert_type(nothing, None)
+
+    @using("replay")
+    def decorated(number: int) -> str:
+        return str(number)
+
+    @bypass()
+    async def decorated_async(number: int) -> str:
+        return str(number)
+
+    @variant("b")
+    async def of_variant() -> None: ...
+
+    assert_type(decorated(1), str)
+    decorated("one")  # type: ignore[arg-type]
+    assert_type(asyncio.run(decorated_async(1)), str)
+    asyncio.run(of_variant())
     assert_type(__version__, str)
 
 

@@ -29,6 +29,7 @@ LAYERS = [
         "culprit",
         "aside",
         "verdicts",
+        "blocks",
     },
     {"settings", "recording", "echo", "ignore", "streaming", "flights"},
     {"keys", "providers", "stores", "legacy", "tally", "uploads"},

@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -235,6 +236,48 @@ def test_a_block_does_not_speak_for_the_process(monkeypatch: pytest.MonkeyPatch)
     with cachy.using("replay", store="other.jsonl", summary=False):
         pass
     assert (Path(tally._store).name, tally._summary) == ("calls.jsonl", True)
+
+
+# Above a function
+
+
+def said() -> tuple[str | None, str]:
+    """The mode and the variant of a call made now."""
+    return mode(), repeats._variant.get()
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        (lambda: cachy.using("replay"), ("replay", "")),
+        (cachy.bypass, (None, "")),
+        (lambda: cachy.variant("b"), ("record", "b")),
+        (cachy.no_cachy, (None, "")),
+        (cachy.cachy, ("auto", "")),
+    ],
+    ids=["using", "bypass", "variant", "no_cachy", "cachy"],
+)
+def test_a_block_may_stand_above_a_function(block: Any, expected: tuple[str | None, str]) -> None:
+    """Each call is a block of its own, and an `async def` is in it to its end, not only when it is called."""
+    cachy.enable("record")
+
+    @block()
+    def ordinary(number: int) -> Any:
+        return number, said()
+
+    @block()
+    async def asynchronous(number: int) -> Any:
+        await asyncio.sleep(0)
+        return number, said()
+
+    async def several() -> Any:
+        return await asyncio.gather(asynchronous(3), asynchronous(4))
+
+    assert [ordinary(1), ordinary(2)] == [(1, expected), (2, expected)]
+    assert asyncio.run(several()) == [(3, expected), (4, expected)]
+    assert asyncio.iscoroutinefunction(asynchronous)
+    assert asynchronous.__name__ == "asynchronous"
+    assert said() == ("record", "")
 
 
 # Contexts
