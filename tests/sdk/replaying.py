@@ -1,7 +1,9 @@
-"""One way to write a call for the sync and the async client of an SDK, and what of its answer a program can see."""
+"""One way to write a call for the sync and the async client of an SDK, what of its answer a program can see, and what
+holds for every SDK: subclass `Contract`."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,24 +27,30 @@ Way = Callable[[Call, str], Any]
 """Makes a client for a base URL, lets a call use it, and returns what was seen."""
 
 
-def ways(sync: Way, asynchronous: Way, *others: Way) -> pytest.MarkDecorator:
-    """Parameters `live` and `again`: which client makes the call, and which one asks for it again.
+def pairs(sync: Way, asynchronous: Way, *others: Way) -> dict[str, tuple[Way, Way]]:
+    """Which client makes a call, and which one asks for it again.
 
     `others` are further async clients, on another HTTP client: each is to share its recordings with both.
     """
-    pairs = {
+    found = {
         "sync": (sync, sync),
         "async": (asynchronous, asynchronous),
         "sync-then-async": (sync, asynchronous),
     }
     for other in others:
         name = other.__name__
-        pairs |= {
+        found |= {
             name: (other, other),
             f"{name}-then-sync": (other, sync),
             f"async-then-{name}": (asynchronous, other),
         }
-    return pytest.mark.parametrize(("live", "again"), pairs.values(), ids=pairs)
+    return found
+
+
+def ways(*clients: Way) -> pytest.MarkDecorator:
+    """Parameters `live` and `again` (see `pairs`)."""
+    found = pairs(*clients)
+    return pytest.mark.parametrize(("live", "again"), found.values(), ids=found)
 
 
 def seen(answer: Any) -> Any:
@@ -93,6 +101,34 @@ async def talk_async(call: Call, client: Any) -> list[Any]:
             found.append(seen(answer))
     except StopIteration:
         return found
+
+
+def by_itself(call: Call, client: Any) -> Any:
+    """What a call returns, which has looked at its answers itself; with an async client, what it returns when awaited."""
+    return call(client)
+
+
+def with_client(make: Callable[[str], Any], use: Callable[[Call, Any], Any] = talk) -> Way:
+    """The way of the sync client that `make` makes for a base URL."""
+
+    def sync(call: Call, url: str) -> Any:
+        with make(url) as client:
+            return use(call, client)
+
+    return sync
+
+
+def with_async_client(make: Callable[[str], Any], use: Callable[[Call, Any], Any] = talk_async) -> Way:
+    """The way of the async client that `make` makes for a base URL, in an event loop of its own."""
+
+    def asynchronous(call: Call, url: str) -> Any:
+        async def main() -> Any:
+            async with make(url) as client:
+                return await use(call, client)
+
+        return asyncio.run(main())
+
+    return asynchronous
 
 
 PARAMETERS: Any = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -159,3 +195,38 @@ class Bench:
             way(call, self.provider.url)
         assert self.provider.calls == []
         assert cachy.stats().missed == missed + 1
+
+
+class Contract:
+    """What holds for every SDK, with all of its clients."""
+
+    clients: list[Way]
+    """A sync one, an async one, and what else there is (see `pairs`)."""
+    calls: dict[str, Call]
+    missed: tuple[str, ...] = ("chat", "stream")
+    """The calls to try without a recording."""
+    error: type[Exception]
+    """What the SDK raises for an error answer."""
+    provider = "openai"
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """The parameters of the tests below."""
+        if "live" in metafunc.fixturenames:
+            found = pairs(*self.clients)
+            metafunc.parametrize(("live", "again"), found.values(), ids=found)
+            metafunc.parametrize("call", self.calls.values(), ids=self.calls)
+        else:
+            metafunc.parametrize("way", self.clients, ids=lambda way: way.__name__)
+            metafunc.parametrize("name", self.missed)
+
+    def test_a_replayed_answer_is_the_live_one(self, call: Call, live: Way, again: Way, bench: Bench) -> None:
+        """Each kind of call gives a new client the same objects, chunks and bytes with the provider gone."""
+        bench.twice(call, live, again)
+
+    def test_a_miss_ends_the_call_at_once(self, name: str, way: Way, bench: Bench) -> None:
+        """A call without a recording raises Miss through the SDK, which neither wraps nor retries it."""
+        assert bench.refused(self.calls[name], way).provider == self.provider
+
+    def test_a_miss_as_an_answer(self, name: str, way: Way, bench: Bench) -> None:
+        """With on_miss="respond" the SDK raises its own error, once, with the words of the miss."""
+        bench.answered(self.calls[name], way, self.error)

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 from typing import Any
 
 import pytest
-from sdk.replaying import KEY, Bench, Call, Place, Way, talk, talk_async, ways
+from sdk.replaying import KEY, Bench, Call, Contract, Place, by_itself, with_async_client, with_client
 
 anthropic = pytest.importorskip("anthropic", "2")
 
 
-def sync(call: Call, url: str) -> Any:
-    with anthropic.Anthropic(api_key=KEY, base_url=url + "/anthropic") as client:
-        return talk(call, client)
+def client_for(url: str) -> Any:
+    return anthropic.Anthropic(api_key=KEY, base_url=url + "/anthropic")
 
 
-def asynchronous(call: Call, url: str) -> Any:
-    async def main() -> Any:
-        async with anthropic.AsyncAnthropic(api_key=KEY, base_url=url + "/anthropic") as client:
-            return await talk_async(call, client)
+def async_client_for(url: str, **more: Any) -> Any:
+    return anthropic.AsyncAnthropic(api_key=KEY, base_url=url + "/anthropic", **more)
 
-    return asyncio.run(main())
+
+sync = with_client(client_for)
+asynchronous = with_async_client(async_client_for)
 
 
 def over_aiohttp(call: Call, url: str) -> Any:
-    async def main() -> Any:
-        options = {"api_key": KEY, "base_url": url + "/anthropic"}
-        async with anthropic.AsyncAnthropic(
-            **options, http_client=anthropic.DefaultAioHttpClient()
-        ) as client:
-            return await talk_async(call, client)
+    def make(url: str) -> Any:  # called in the event loop, which aiohttp's session belongs to
+        return async_client_for(url, http_client=anthropic.DefaultAioHttpClient())
 
-    return asyncio.run(main())
+    return with_async_client(make)(call, url)
 
 
-WAYS = ways(sync, asynchronous, *([over_aiohttp] if importlib.util.find_spec("aiohttp") else []))
+CLIENTS = [sync, asynchronous, *([over_aiohttp] if importlib.util.find_spec("aiohttp") else [])]
 
 MESSAGES: Any = [{"role": "user", "content": "Which city? 你好"}]
 QUESTION: Any = {"model": "claude-opus-5", "max_tokens": 500, "messages": MESSAGES}
@@ -72,11 +66,12 @@ CALLS: dict[str, Call] = {
 }
 
 
-@WAYS
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_replayed_answer_is_the_live_one(call: Call, live: Way, again: Way, bench: Bench) -> None:
-    """Each kind of call gives a new client the same objects and events with the provider gone."""
-    bench.twice(call, live, again)
+class TestAnthropic(Contract):
+    clients = CLIENTS
+    calls = CALLS
+    missed = ("messages", "stream")
+    error = anthropic.APIStatusError
+    provider = "anthropic"
 
 
 def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
@@ -138,12 +133,7 @@ HELPERS = [raw, streaming_lines, streaming_pieces, text_stream, event_stream, fi
 @pytest.mark.parametrize("helper", HELPERS, ids=lambda helper: helper.__name__)
 def test_helpers_of_the_sync_client(helper: Call, bench: Bench) -> None:
     """Raw answers and stream helpers give request ids, pieces, events and final messages as they were live."""
-
-    def way(call: Call, url: str) -> Any:
-        with anthropic.Anthropic(api_key=KEY, base_url=url + "/anthropic") as client:
-            return call(client)
-
-    bench.twice(helper, way, requests=1)
+    bench.twice(helper, with_client(client_for, by_itself), requests=1)
 
 
 async def raw_async(client: Any) -> Any:
@@ -174,15 +164,7 @@ async def event_stream_async(client: Any) -> Any:
 )
 def test_helpers_of_the_async_client(helper: Call, bench: Bench) -> None:
     """The same with the async client."""
-
-    def way(call: Call, url: str) -> Any:
-        async def main() -> Any:
-            async with anthropic.AsyncAnthropic(api_key=KEY, base_url=url + "/anthropic") as client:
-                return await call(client)
-
-        return asyncio.run(main())
-
-    bench.twice(helper, way, requests=1)
+    bench.twice(helper, with_async_client(async_client_for, by_itself), requests=1)
 
 
 def test_an_order_of_betas_is_no_difference(bench: Bench) -> None:
@@ -196,20 +178,3 @@ def test_an_order_of_betas_is_no_difference(bench: Bench) -> None:
         assert sync(betas("files-api", "context-1m"), bench.provider.url) == first
         assert sync(betas("files-api"), bench.provider.url) != first
     assert len(bench.provider.calls) == 2
-
-
-# Without a recording
-
-
-@pytest.mark.parametrize("way", [sync, asynchronous])
-@pytest.mark.parametrize("name", ["messages", "stream"])
-def test_a_miss_ends_the_call_at_once(name: str, way: Way, bench: Bench) -> None:
-    """A call without a recording raises Miss through the SDK, which neither wraps nor retries it."""
-    assert bench.refused(CALLS[name], way).provider == "anthropic"
-
-
-@pytest.mark.parametrize("way", [sync, asynchronous])
-@pytest.mark.parametrize("name", ["messages", "stream"])
-def test_a_miss_as_an_answer(name: str, way: Way, bench: Bench) -> None:
-    """With on_miss="respond" the SDK raises its own status error, once, with the words of the miss."""
-    bench.answered(CALLS[name], way, anthropic.APIStatusError)

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
-from sdk.replaying import KEY, TOOLS, Bench, Call, Place, Way, talk, talk_async, ways
+from sdk.replaying import KEY, TOOLS, Bench, Call, Contract, Place, with_async_client, with_client
 
 cohere = pytest.importorskip("cohere", "7")
 errors = pytest.importorskip("cohere.core.api_error")
 
 
-def sync(call: Call, url: str) -> Any:
-    with cohere.ClientV2(KEY, base_url=url + "/cohere") as client:
-        return talk(call, client)
+sync = with_client(lambda url: cohere.ClientV2(KEY, base_url=url + "/cohere"))
+asynchronous = with_async_client(lambda url: cohere.AsyncClientV2(KEY, base_url=url + "/cohere"))
 
 
-def asynchronous(call: Call, url: str) -> Any:
-    async def main() -> Any:
-        async with cohere.AsyncClientV2(KEY, base_url=url + "/cohere") as client:
-            return await talk_async(call, client)
-
-    return asyncio.run(main())
-
-
-WAYS = ways(sync, asynchronous)
 QUESTION: Any = {"model": "command-a", "messages": [{"role": "user", "content": "Which city? 你好"}]}
 SCHEMA: Any = {"type": "json_object", "json_schema": Place.model_json_schema()}
 EMBED: Any = {"model": "embed-v4.0", "input_type": "search_query", "embedding_types": ["float"]}
@@ -50,11 +39,11 @@ CALLS: dict[str, Call] = {
 }
 
 
-@WAYS
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_replayed_answer_is_the_live_one(call: Call, live: Way, again: Way, bench: Bench) -> None:
-    """Each kind of call gives a new client the same objects and events with the provider gone."""
-    bench.twice(call, live, again)
+class TestCohere(Contract):
+    clients = [sync, asynchronous]
+    calls = CALLS
+    error = errors.ApiError
+    provider = "cohere"
 
 
 def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
@@ -73,24 +62,7 @@ def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
 def test_embeddings_that_go_out_in_parallel(bench: Bench) -> None:
     """More texts than one request takes go out from a pool of threads; each part finds its own recording."""
 
-    def way(call: Call, url: str) -> Any:
-        with cohere.Client(KEY, base_url=url + "/cohere") as client:
-            return talk(call, client)
-
+    way = with_client(lambda url: cohere.Client(KEY, base_url=url + "/cohere"))
     texts = [f"text {'x' * (number % 17)} {number}" for number in range(300)]
     ((_, found, _),) = bench.twice(lambda client: client.embed(**EMBED, texts=texts), way, requests=4)
     assert len(found["embeddings"]["float_"]) == 300
-
-
-@pytest.mark.parametrize("way", [sync, asynchronous])
-@pytest.mark.parametrize("name", ["chat", "stream"])
-def test_a_miss_ends_the_call_at_once(name: str, way: Way, bench: Bench) -> None:
-    """A call without a recording raises Miss through the SDK, which neither wraps nor retries it."""
-    assert bench.refused(CALLS[name], way).provider == "cohere"
-
-
-@pytest.mark.parametrize("way", [sync, asynchronous])
-@pytest.mark.parametrize("name", ["chat", "stream"])
-def test_a_miss_as_an_answer(name: str, way: Way, bench: Bench) -> None:
-    """With on_miss="respond" the SDK raises its own error, once, with the words of the miss."""
-    bench.answered(CALLS[name], way, errors.ApiError)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import io
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from sdk.replaying import KEY, Bench, Call, Place, Way, talk, talk_async, ways
+from sdk.replaying import KEY, Bench, Call, Contract, Place, Way, ways, with_async_client, with_client
 
 genai = pytest.importorskip("google.genai")
 types: Any = genai.types
@@ -24,9 +23,7 @@ def client_for(url: str) -> Any:
     return genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=url + "/gemini"))
 
 
-def sync(call: Call, url: str) -> Any:
-    with client_for(url) as client:
-        return talk(call, client)
+sync = with_client(client_for)
 
 
 def asynchronous(call: Call, url: str) -> Any:
@@ -35,15 +32,11 @@ def asynchronous(call: Call, url: str) -> Any:
 
 
 def over_aiohttp(call: Call, url: str) -> Any:
-    async def main() -> Any:
-        async with client_for(url).aio as client:
-            return await talk_async(call, client)
-
-    return asyncio.run(main())
+    return with_async_client(lambda url: client_for(url).aio)(call, url)
 
 
-SINGLE = [sync, asynchronous, *([over_aiohttp] if HAS_AIOHTTP else [])]
-WAYS = ways(*SINGLE)
+CLIENTS = [sync, asynchronous, *([over_aiohttp] if HAS_AIOHTTP else [])]
+WAYS = ways(*CLIENTS)
 
 QUESTION: Any = {"model": "gemini-3-flash", "contents": "Which city? 你好"}
 
@@ -99,11 +92,12 @@ CALLS: dict[str, Call] = {
 }
 
 
-@WAYS
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_replayed_answer_is_the_live_one(call: Call, live: Way, again: Way, bench: Bench) -> None:
-    """Each kind of call gives a new client the same objects and chunks with the provider gone."""
-    bench.twice(call, live, again)
+class TestGoogle(Contract):
+    clients = CLIENTS
+    calls = CALLS
+    missed = ("content", "stream", "embeddings")
+    error = errors.ClientError
+    provider = "gemini"
 
 
 @WAYS
@@ -169,20 +163,3 @@ def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
         assert place.parsed == Place(city="Zürich 2", inhabitants=2)
 
     bench.twice(everything, sync, asynchronous)
-
-
-# Without a recording
-
-
-@pytest.mark.parametrize("way", SINGLE)
-@pytest.mark.parametrize("name", ["content", "stream", "embeddings"])
-def test_a_miss_ends_the_call_at_once(name: str, way: Way, bench: Bench) -> None:
-    """A call without a recording raises Miss through the SDK, which neither wraps nor retries it."""
-    assert bench.refused(CALLS[name], way).provider == "gemini"
-
-
-@pytest.mark.parametrize("way", SINGLE)
-@pytest.mark.parametrize("name", ["content", "stream"])
-def test_a_miss_as_an_answer(name: str, way: Way, bench: Bench) -> None:
-    """With on_miss="respond" the SDK raises its own client error, once, with the words of the miss."""
-    bench.answered(CALLS[name], way, errors.ClientError)

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 from sdk.provider.content import SPEECH
-from sdk.replaying import KEY, TOOLS, Bench, Call, Place, Way, talk, talk_async, ways
+from sdk.replaying import KEY, TOOLS, Bench, Call, Contract, Place, with_async_client, with_client
 
 groq = pytest.importorskip("groq")
 
 
-def sync(call: Call, url: str) -> Any:
-    with groq.Groq(api_key=KEY, base_url=url) as client:
-        return talk(call, client)
+sync = with_client(lambda url: groq.Groq(api_key=KEY, base_url=url))
+asynchronous = with_async_client(lambda url: groq.AsyncGroq(api_key=KEY, base_url=url))
 
 
-def asynchronous(call: Call, url: str) -> Any:
-    async def main() -> Any:
-        async with groq.AsyncGroq(api_key=KEY, base_url=url) as client:
-            return await talk_async(call, client)
-
-    return asyncio.run(main())
-
-
-WAYS = ways(sync, asynchronous)
 QUESTION: Any = {"model": "llama-5", "messages": [{"role": "user", "content": "Which city? 你好"}]}
 SCHEMA: Any = {"name": "place", "schema": Place.model_json_schema()}
 
@@ -53,11 +42,10 @@ CALLS: dict[str, Call] = {
 }
 
 
-@WAYS
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_replayed_answer_is_the_live_one(call: Call, live: Way, again: Way, bench: Bench) -> None:
-    """Each kind of call gives a new client the same objects, chunks and bytes with the provider gone."""
-    bench.twice(call, live, again)
+class TestGroq(Contract):
+    clients = [sync, asynchronous]
+    calls = CALLS
+    error = groq.APIStatusError
 
 
 def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
@@ -82,17 +70,3 @@ def test_sound(bench: Bench) -> None:
         return answer.read()
 
     assert bench.twice(speech, sync) == [b"".join(SPEECH) + b"\x01"]
-
-
-@pytest.mark.parametrize("way", [sync, asynchronous])
-@pytest.mark.parametrize("name", ["chat", "stream"])
-def test_a_miss_ends_the_call_at_once(name: str, way: Way, bench: Bench) -> None:
-    """A call without a recording raises Miss through the SDK, which neither wraps nor retries it."""
-    bench.refused(CALLS[name], way)
-
-
-@pytest.mark.parametrize("way", [sync, asynchronous])
-@pytest.mark.parametrize("name", ["chat", "stream"])
-def test_a_miss_as_an_answer(name: str, way: Way, bench: Bench) -> None:
-    """With on_miss="respond" the SDK raises its own status error, once, with the words of the miss."""
-    bench.answered(CALLS[name], way, groq.APIStatusError)

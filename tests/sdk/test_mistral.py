@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
-from sdk.replaying import KEY, TOOLS, Bench, Call, Place, Way, talk, talk_async, ways
+from sdk.replaying import KEY, TOOLS, Bench, Call, Contract, Place, talk_async, with_async_client, with_client
 
 mistral = pytest.importorskip("mistralai.client")
 errors = pytest.importorskip("mistralai.client.errors")
@@ -23,20 +22,14 @@ class Asynchronous:
         return getattr(resource, name + "_async", None) or Asynchronous(getattr(resource, name))
 
 
-def sync(call: Call, url: str) -> Any:
-    with mistral.Mistral(api_key=KEY, server_url=url + "/mistral") as client:
-        return talk(call, client)
+def client_for(url: str) -> Any:
+    return mistral.Mistral(api_key=KEY, server_url=url + "/mistral")
 
 
-def asynchronous(call: Call, url: str) -> Any:
-    async def main() -> Any:
-        async with mistral.Mistral(api_key=KEY, server_url=url + "/mistral") as client:
-            return await talk_async(call, Asynchronous(client))
-
-    return asyncio.run(main())
+sync = with_client(client_for)
+asynchronous = with_async_client(client_for, lambda call, client: talk_async(call, Asynchronous(client)))
 
 
-WAYS = ways(sync, asynchronous)
 QUESTION: Any = {"model": "mistral-large", "messages": [{"role": "user", "content": "Which city? 你好"}]}
 
 
@@ -62,11 +55,10 @@ CALLS: dict[str, Call] = {
 }
 
 
-@WAYS
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_replayed_answer_is_the_live_one(call: Call, live: Way, again: Way, bench: Bench) -> None:
-    """Each kind of call gives a new client the same objects and events with the provider gone."""
-    bench.twice(call, live, again)
+class TestMistral(Contract):
+    clients = [sync, asynchronous]
+    calls = CALLS
+    error = errors.MistralError
 
 
 def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
@@ -79,17 +71,3 @@ def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
         assert place.choices[0].message.parsed == Place(city="Zürich 2", inhabitants=2)
 
     bench.twice(everything, sync)
-
-
-@pytest.mark.parametrize("way", [sync, asynchronous])
-@pytest.mark.parametrize("name", ["chat", "stream"])
-def test_a_miss_ends_the_call_at_once(name: str, way: Way, bench: Bench) -> None:
-    """A call without a recording raises Miss through the SDK, which neither wraps nor retries it."""
-    bench.refused(CALLS[name], way)
-
-
-@pytest.mark.parametrize("way", [sync, asynchronous])
-@pytest.mark.parametrize("name", ["chat", "stream"])
-def test_a_miss_as_an_answer(name: str, way: Way, bench: Bench) -> None:
-    """With on_miss="respond" the SDK raises its own error, once, with the words of the miss."""
-    bench.answered(CALLS[name], way, errors.MistralError)

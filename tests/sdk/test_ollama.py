@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
-from sdk.replaying import TOOLS, Bench, Call, Place, Way, talk, talk_async, ways
+from sdk.replaying import TOOLS, Bench, Call, Contract, Place, with_async_client, with_client
 
 ollama = pytest.importorskip("ollama")
 
 
-def sync(call: Call, url: str) -> Any:
-    with ollama.Client(host=url + "/ollama") as client:
-        return talk(call, client)
+sync = with_client(lambda url: ollama.Client(host=url + "/ollama"))
+asynchronous = with_async_client(lambda url: ollama.AsyncClient(host=url + "/ollama"))
 
 
-def asynchronous(call: Call, url: str) -> Any:
-    async def main() -> Any:
-        async with ollama.AsyncClient(host=url + "/ollama") as client:
-            return await talk_async(call, client)
-
-    return asyncio.run(main())
-
-
-WAYS = ways(sync, asynchronous)
 QUESTION: Any = {"model": "qwen3", "messages": [{"role": "user", "content": "Which city? 你好"}]}
 
 
@@ -48,11 +37,12 @@ CALLS: dict[str, Call] = {
 }
 
 
-@WAYS
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_replayed_answer_is_the_live_one(call: Call, live: Way, again: Way, bench: Bench) -> None:
-    """Each kind of call gives a new client the same objects and chunks with the provider gone."""
-    bench.twice(call, live, again)
+class TestOllama(Contract):
+    clients = [sync, asynchronous]
+    calls = CALLS
+    missed = ("chat", "chat-stream", "generate")
+    error = ollama.ResponseError
+    provider = "ollama"
 
 
 def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
@@ -65,17 +55,3 @@ def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
         assert Place.model_validate_json(place.message.content).inhabitants == 2
 
     bench.twice(everything, sync)
-
-
-@pytest.mark.parametrize("way", [sync, asynchronous])
-@pytest.mark.parametrize("name", ["chat", "chat-stream", "generate"])
-def test_a_miss_ends_the_call_at_once(name: str, way: Way, bench: Bench) -> None:
-    """A call without a recording raises Miss through the SDK, which neither wraps nor retries it."""
-    assert bench.refused(CALLS[name], way).provider == "ollama"
-
-
-@pytest.mark.parametrize("way", [sync, asynchronous])
-@pytest.mark.parametrize("name", ["chat", "chat-stream"])
-def test_a_miss_as_an_answer(name: str, way: Way, bench: Bench) -> None:
-    """With on_miss="respond" the SDK raises its own error, once, with the words of the miss."""
-    bench.answered(CALLS[name], way, ollama.ResponseError)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import io
 import json
@@ -10,34 +9,44 @@ from typing import Any
 
 import pytest
 from sdk.provider.content import SPEECH
-from sdk.replaying import FUNCTION, KEY, TOOLS, Bench, Call, Place, Way, talk, talk_async, ways
+from sdk.replaying import (
+    FUNCTION,
+    KEY,
+    TOOLS,
+    Bench,
+    Call,
+    Contract,
+    Place,
+    Way,
+    by_itself,
+    ways,
+    with_async_client,
+    with_client,
+)
 
 openai = pytest.importorskip("openai", "3")
 
 
-def sync(call: Call, url: str) -> Any:
-    with openai.OpenAI(api_key=KEY, base_url=url + "/v1") as client:
-        return talk(call, client)
+def client_for(url: str) -> Any:
+    return openai.OpenAI(api_key=KEY, base_url=url + "/v1")
 
 
-def asynchronous(call: Call, url: str) -> Any:
-    async def main() -> Any:
-        async with openai.AsyncOpenAI(api_key=KEY, base_url=url + "/v1") as client:
-            return await talk_async(call, client)
+def async_client_for(url: str, **more: Any) -> Any:
+    return openai.AsyncOpenAI(api_key=KEY, base_url=url + "/v1", **more)
 
-    return asyncio.run(main())
+
+sync = with_client(client_for)
+asynchronous = with_async_client(async_client_for)
 
 
 def over_aiohttp(call: Call, url: str) -> Any:
-    async def main() -> Any:
-        http = openai.DefaultAioHttpClient()
-        async with openai.AsyncOpenAI(api_key=KEY, base_url=url + "/v1", http_client=http) as client:
-            return await talk_async(call, client)
+    def make(url: str) -> Any:  # called in the event loop, which aiohttp's session belongs to
+        return async_client_for(url, http_client=openai.DefaultAioHttpClient())
 
-    return asyncio.run(main())
+    return with_async_client(make)(call, url)
 
 
-WAYS = ways(sync, asynchronous, *([over_aiohttp] if importlib.util.find_spec("aiohttp") else []))
+CLIENTS = [sync, asynchronous, *([over_aiohttp] if importlib.util.find_spec("aiohttp") else [])]
 
 QUESTION: Any = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Which city? 你好"}]}
 INPUT: Any = {"model": "gpt-5.2", "input": "Which city? 你好"}
@@ -87,11 +96,11 @@ CALLS: dict[str, Call] = {
 }
 
 
-@WAYS
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_replayed_answer_is_the_live_one(call: Call, live: Way, again: Way, bench: Bench) -> None:
-    """Each kind of call gives a new client the same objects, events and bytes with the provider gone."""
-    bench.twice(call, live, again)
+class TestOpenAI(Contract):
+    clients = CLIENTS
+    calls = CALLS
+    missed = ("chat", "chat-stream", "responses-stream")
+    error = openai.APIStatusError
 
 
 def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
@@ -113,7 +122,7 @@ def test_what_the_provider_says_is_what_is_seen(bench: Bench) -> None:
     bench.twice(everything, sync, asynchronous)
 
 
-@WAYS
+@ways(*CLIENTS)
 def test_pages_of_a_list(live: Way, again: Way, bench: Bench) -> None:
     """A list that the SDK follows from page to page is replayed page by page."""
     (files,) = bench.twice(lambda client: client.files.list(), live, again, requests=2)
@@ -123,11 +132,16 @@ def test_pages_of_a_list(live: Way, again: Way, bench: Bench) -> None:
 def test_azure(bench: Bench) -> None:
     """The Azure client, with its deployment in the path and its key in another header."""
 
-    def azure(call: Call, url: str) -> Any:
-        with openai.AzureOpenAI(api_key=KEY, azure_endpoint=url, api_version="2026-06-01") as client:
-            return talk(call, client)
+    def azure(url: str) -> Any:
+        return openai.AzureOpenAI(api_key=KEY, azure_endpoint=url, api_version="2026-06-01")
 
-    bench.twice(CALLS["chat"], azure)
+    bench.twice(CALLS["chat"], with_client(azure))
+
+
+@pytest.mark.parametrize("way", [sync, asynchronous])
+def test_a_missed_upload(way: Way, bench: Bench) -> None:
+    """An upload without a recording is refused, too; its path says nothing about the provider."""
+    bench.refused(CALLS["upload"], way)
 
 
 # The helpers around raw answers and streams
@@ -209,12 +223,7 @@ HELPERS = [
 @pytest.mark.parametrize("helper", HELPERS, ids=lambda helper: helper.__name__)
 def test_helpers_of_the_sync_client(helper: Call, bench: Bench) -> None:
     """Raw answers and stream helpers give headers, pieces, events and final objects as they were live."""
-
-    def way(call: Call, url: str) -> Any:
-        with openai.OpenAI(api_key=KEY, base_url=url + "/v1") as client:
-            return call(client)
-
-    bench.twice(helper, way, requests=1)
+    bench.twice(helper, with_client(client_for, by_itself), requests=1)
 
 
 async def raw_async(client: Any) -> Any:
@@ -253,30 +262,4 @@ async def response_events_async(client: Any) -> Any:
 )
 def test_helpers_of_the_async_client(helper: Call, bench: Bench) -> None:
     """The same with the async client."""
-
-    def way(call: Call, url: str) -> Any:
-        async def main() -> Any:
-            async with openai.AsyncOpenAI(api_key=KEY, base_url=url + "/v1") as client:
-                return await call(client)
-
-        return asyncio.run(main())
-
-    bench.twice(helper, way, requests=1)
-
-
-# Without a recording
-
-
-@pytest.mark.parametrize("way", [sync, asynchronous])
-@pytest.mark.parametrize("name", ["chat", "chat-stream", "responses-stream", "upload"])
-def test_a_miss_ends_the_call_at_once(name: str, way: Way, bench: Bench) -> None:
-    """A call without a recording raises Miss through the SDK, which neither wraps nor retries it."""
-    miss = bench.refused(CALLS[name], way)
-    assert miss.provider == "openai" or name == "upload"  # the path of a file says nothing about the provider
-
-
-@pytest.mark.parametrize("way", [sync, asynchronous])
-@pytest.mark.parametrize("name", ["chat", "chat-stream"])
-def test_a_miss_as_an_answer(name: str, way: Way, bench: Bench) -> None:
-    """With on_miss="respond" the SDK raises its own status error, once, with the words of the miss."""
-    bench.answered(CALLS[name], way, openai.APIStatusError)
+    bench.twice(helper, with_async_client(async_client_for, by_itself), requests=1)
