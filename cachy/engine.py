@@ -91,38 +91,16 @@ class Engine(Recorded):
             recorded = self.recorded(wanted.key) if reads else None
             if recorded is None:
                 # Only now, as nothing of the kind is ever recorded: a hit need not ask.
-                if _opens_websocket(request):
-                    return self.unrecordable(request, claim, "a WebSocket")
-                reason = claim.provider.skip(request)
-                if reason:
-                    sent = mode != "replay"
-                    self.count("bypassed", request, claim, reason=reason, live=sent)
-                    return Forward(None) if sent else Replay(_not_sent(reason), 0.0)
-                # From here on the request may be stored or shown, so its body is redacted first.
-                bare = wanted
-                wanted = wanted.redacted(self.secret_names, self.secrets_of(request, claim))
-                if reads:
-                    recorded = self.recorded(wanted.key) if wanted is not bare else None
-                    recorded = recorded or (
-                        self._adopt(request, claim, wanted) if self.store.legacy else None
-                    )
-            if recorded is None:
-                found = Found.NOTHING
-            elif recorded.partial:
-                found = Found.PARTIAL
-            elif self.settings.ttl and self.has_expired(wanted.key, request.split().path, claim):
-                found = Found.EXPIRED
-            else:
-                found = Found.WHOLE
+                if verdict := self._never_recorded(request, claim):
+                    return verdict
+                wanted, recorded = self._redacted(request, claim, wanted, reads)
+            found = self.found(request, claim, wanted, recorded)
             if self.fetch and reads and not alone and found is not Found.WHOLE:
                 elsewhere = self.fetch(wanted.key)
                 if elsewhere:
                     if turn:
                         self.turns.give_back(*turn)
                     return Wait(elsewhere)
-            if found is Found.EXPIRED and mode == "replay":
-                url = self.shown_url(request, claim)
-                say_once(f"replayed answers are older than their ttl ({url}); CACHY=record renews them")
             must_go_out = False
             if mode == "auto" and found is Found.WHOLE and recorded is not None:
                 must_go_out = self._must_go_out(request, claim, upload, wanted, recorded)
@@ -130,14 +108,9 @@ class Engine(Recorded):
             if recorded is not None and recorded.echo:
                 recorded = echo.put_back(recorded, wanted)
             if action is Action.RECORD and mode == "auto" and reads and not turn and not must_go_out:
-                flight, leads = self.flights.board(wanted.key)
-                if flight is not None and not leads:
-                    if not alone:
-                        return Wait(flight)
-                    flight = None
-                if flight is not None and not alone and (elsewhere := self._lease(wanted.key, flight)):
-                    self.flights.land(wanted.key, flight)
-                    return Wait(elsewhere)
+                flight, other = self._lead(wanted.key, alone)
+                if other is not None:
+                    return Wait(other)
                 if flight is not None and found is Found.NOTHING and self.recorded(wanted.key):
                     # Whoever led before us has landed since we looked.
                     self.flights.land(wanted.key, flight)
@@ -147,27 +120,20 @@ class Engine(Recorded):
             if self._watch:
                 outcome = {Action.REPLAY: "hit", Action.REFUSE: "missed"}.get(action, "recorded")
                 self._watch(outcome, wanted.key, request.method, self.shown_url(request, claim))
-        except Exception as problem:
+        except BaseException as problem:
             if flight is not None:
                 self.flights.land(wanted.key, flight)
-            reason = str(problem) if isinstance(problem, StoreError) else in_brief(problem)
-            if self.settings.mode == "replay":
-                # Going on would mean a live call, which replay mode promises never to make.
-                raise self._refusal(request, claim, None, reason) from problem
-            say_once(f"a call went on unrecorded ({reason})")
-            unusable = isinstance(problem, StoreError)
-            why = "the store cannot be used" if unusable else "an error of cachy"
-            self.count("bypassed", request, claim, reason=why)
-            return Forward(None)
-        except BaseException:  # Ctrl-C in a notebook: who asks again must not wait for us
-            if flight is not None:
-                self.flights.land(wanted.key, flight)
-            raise
+            if not isinstance(problem, Exception):  # Ctrl-C in a notebook
+                raise
+            return self._unrecorded(request, claim, problem)
         if action is Action.REPLAY and recorded is not None:
             if verdicts.heard():
                 self.count("hit", request, claim, wanted, ms=recorded.ms)
             else:
                 tally.add("hit", recorded.ms)
+            if found is Found.EXPIRED:
+                url = self.shown_url(request, claim)
+                say_once(f"replayed answers are older than their ttl ({url}); CACHY=record renews them")
             if found is Found.PARTIAL:
                 return Replay(recorded, self.settings.pace, self._at_end(request, claim, wanted))
             return Replay(recorded, self.settings.pace)
@@ -186,6 +152,60 @@ class Engine(Recorded):
             return Forward(None)
         first = upload.to_send(request) if upload and upload.recorded else None
         return Forward(Recorder(self, request, claim, wanted, turn, flight, upload), first)
+
+    def _never_recorded(self, request: Request, claim: Claim) -> Replay | Forward | None:
+        """The verdict on a call of a kind that is never recorded; None for all others."""
+        if _opens_websocket(request):
+            return self.unrecordable(request, claim, "a WebSocket")
+        reason = claim.provider.skip(request)
+        if not reason:
+            return None
+        sent = self.settings.mode != "replay"
+        self.count("bypassed", request, claim, reason=reason, live=sent)
+        return Forward(None) if sent else Replay(_not_sent(reason), 0.0)
+
+    def _redacted(
+        self, request: Request, claim: Claim, bare: Canonical, reads: bool
+    ) -> tuple[Canonical, Response | None]:
+        """A request that was not found as it is, in the form in which it may be stored and shown, and what is recorded
+        under that, or by pycachy."""
+        wanted = bare.redacted(self.secret_names, self.secrets_of(request, claim))
+        if not reads:
+            return wanted, None
+        recorded = self.recorded(wanted.key) if wanted is not bare else None
+        if recorded is None and self.store.legacy:
+            recorded = self._adopt(request, claim, wanted)
+        return wanted, recorded
+
+    def _unrecorded(self, request: Request, claim: Claim, problem: Exception) -> Forward:
+        """The verdict when nothing can be decided. Raises Miss in replay mode: going on would mean a live call, which
+        that promises never to make."""
+        unusable = isinstance(problem, StoreError)
+        reason = str(problem) if unusable else in_brief(problem)
+        if self.settings.mode == "replay":
+            raise self._refusal(request, claim, None, reason) from problem
+        say_once(f"a call went on unrecorded ({reason})")
+        why = "the store cannot be used" if unusable else "an error of cachy"
+        self.count("bypassed", request, claim, reason=why)
+        return Forward(None)
+
+    def _lead(self, key: str, alone: bool) -> tuple[Flight | None, Flight | None]:
+        """Have all who ask the same wait for our call: (what they wait for, what we have to wait for instead).
+        Neither: nobody is to wait."""
+        flight, leads = self.flights.board(key)
+        if flight is None or alone:
+            return flight if leads else None, None
+        if not leads:
+            return None, flight
+        try:
+            elsewhere = self._lease(key, flight)
+        except BaseException:
+            self.flights.land(key, flight)
+            raise
+        if elsewhere is None:
+            return flight, None
+        self.flights.land(key, flight)
+        return None, elsewhere
 
     def _lease(self, key: str, flight: Flight) -> Flight | None:
         """Make other processes wait for this flight; or what to wait for, when one of them was quicker."""

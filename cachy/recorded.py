@@ -11,7 +11,7 @@ from .exchange import Request, Response
 from .flights import PATIENCE, Flight
 from .keys import Canonical, Rules, rules_for
 from .notices import say_once
-from .policy import age, time_to_live
+from .policy import Found, age, time_to_live
 from .recording import recorded_at, response_of
 from .streaming import now
 
@@ -80,7 +80,17 @@ class Recorded:
             say_once(f"recording {key[:8]} in {self.store.url} is damaged and is ignored ({problem})")
             return None
 
-    def has_expired(self, key: str, path: str, claim: Claim) -> bool:
+    def found(self, request: Request, claim: Claim, wanted: Canonical, recorded: Response | None) -> Found:
+        """What an answer that lies under the key of `wanted` is good for. Raises StoreError."""
+        if recorded is None:
+            return Found.NOTHING
+        if recorded.partial:
+            return Found.PARTIAL
+        if self.settings.ttl and self._has_expired(wanted.key, request.split().path, claim):
+            return Found.EXPIRED
+        return Found.WHOLE
+
+    def _has_expired(self, key: str, path: str, claim: Claim) -> bool:
         """Whether the answer under `key` to a request for `path` is older than its `ttl`."""
         seconds = time_to_live(self.settings.ttl, claim.provider.name, claim.host, path)
         line = self.store.get(key) if seconds is not None else None
