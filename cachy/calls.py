@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from . import echo, redact, redirects, sign_in, tally
+from . import echo, redact, sign_in, tally
 from .exchange import Headers, Request, Response
 from .notices import say_once
 from .providers.answers import completed
@@ -104,11 +104,7 @@ class Recorder(_Live):
 
     def wants(self, status: int) -> bool:
         """Whether an answer with this status is recorded at all; it is dropped if not."""
-        if (
-            200 <= status < 300
-            or status in redirects.STATUSES
-            or status in self._engine.settings.record_status
-        ):
+        if self._engine.takes(status):
             self.moved()
             return True
         self.drop(f"status {status}")

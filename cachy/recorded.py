@@ -13,6 +13,7 @@ from .keys import Canonical, Rules, rules_for
 from .notices import say_once
 from .policy import Found, age, time_to_live
 from .recording import recorded_at, response_of
+from .redirects import STATUSES
 from .streaming import now
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ class Recorded:
         except ValueError as problem:
             say_once(f"recording {key[:8]} in {self.store.url} is damaged and is ignored ({problem})")
             return None
+
+    def takes(self, status: int) -> bool:
+        """Whether answers with this HTTP status are recorded at all: success, redirects, and what the settings add."""
+        return 200 <= status < 300 or status in STATUSES or status in self.settings.record_status
 
     def found(self, request: Request, claim: Claim, wanted: Canonical, recorded: Response | None) -> Found:
         """What an answer that lies under the key of `wanted` is good for. Raises StoreError."""

@@ -175,7 +175,8 @@ _MARK = "REDACTED"
 _NO_SECRETS = SECRET_HEADERS | {"AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"}
 PATH_SAFE = "!$&'()*+,;=:@~"
 """What is not escaped in a segment of a path."""
-_SHORTEST = 16  # a shorter "key" (test, none, ollama) may be an ordinary word of an answer
+SHORTEST = 16
+"""Characters of a secret; a shorter "key" (test, none, ollama) may be an ordinary word of an answer."""
 
 
 def mask(secret: str) -> str:
@@ -224,7 +225,7 @@ def secrets_of(headers: Iterable[tuple[str, str]], url: str, more: frozenset[str
     found.update(value for name, value in parse_qsl(query) if is_secret_name(name, more))
     forms: set[str] = set()
     for secret in found - _NO_SECRETS:
-        if len(secret) >= _SHORTEST:
+        if len(secret) >= SHORTEST:
             forms.update((secret, json.dumps(secret)[1:-1]))
             forms.update((quote_plus(secret), *(quote(secret, safe=safe) for safe in ("", "/", PATH_SAFE))))
     return sorted(forms, key=len, reverse=True)
@@ -253,7 +254,7 @@ def query_that_counts(
         if not is_secret_name(name, more):
             found.append([name, value])
         elif (lower := name.lower()) in PERHAPS_SECRET and lower not in more:
-            found.append([name, value if len(value) < _SHORTEST else mask(value)])
+            found.append([name, value if len(value) < SHORTEST else mask(value)])
     return sorted(found, key=itemgetter(0))  # `sort=a&sort=b` is not `sort=b&sort=a`
 
 

@@ -116,7 +116,7 @@ def load(
     """
     warnings: list[str] = []
     wish = environ.get("CACHY", "").strip().lower()
-    if wish in OFF and wish:
+    if wish in OFF:
         return Settings(origins={"enabled": "environment CACHY"})
     consent = consent or wish in ON
     here = cwd or _working_directory()
@@ -215,7 +215,7 @@ def _working_directory() -> str | None:
 
 
 def _is_set(value: str | None) -> bool:
-    return bool(value) and value.strip().lower() not in OFF if value else False
+    return value is not None and value != "" and value.strip().lower() not in OFF
 
 
 def _from_environment(

@@ -26,7 +26,6 @@ from . import shelf
 from .talk import Problem, counted, emit_list, line, progress, say
 
 _CONFLICT = (b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>")
-_SHORTEST = 16  # characters; a shorter "key" (test, none) may be an ordinary word
 
 
 class Finding(NamedTuple):
@@ -49,7 +48,9 @@ class Checks:
         # The keys of this machine, wherever they stand, whatever they look like.
         variables = {name for provider in known() for name in provider.key_env}
         values = {os.environ.get(name, "") for name in variables} - {PLACEHOLDER}
-        self._keys = sorted((value for value in values if len(value) >= _SHORTEST), key=len, reverse=True)
+        self._keys = sorted(
+            (value for value in values if len(value) >= redact.SHORTEST), key=len, reverse=True
+        )
         self.checked = 0
 
     def line(self, file: str, number: int | None, text: bytes) -> Iterator[Finding]:

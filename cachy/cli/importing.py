@@ -22,7 +22,6 @@ from .moving import Outcome, existing, put
 from .talk import Problem, progress
 
 _STORES = (".jsonl", ".txt")
-_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def import_(argv: list[str]) -> int:
@@ -162,7 +161,7 @@ class _Taker:
     def _why_not(self, claim: Claim, item: Interaction) -> str | None:
         """Why a live call would not have been recorded, or None."""
         status = item.response.status
-        if not (200 <= status < 300 or status in _REDIRECTS or status in self._engine.settings.record_status):
+        if not self._engine.takes(status):
             return f"status {status}"
         if self._engine.uploads.of(item.request):
             return "an upload in several requests"

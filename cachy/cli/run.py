@@ -98,7 +98,6 @@ def environment(
         child["CACHY"] = "0"
         return child
     child.update(settings.to_environ(found))
-    child["CACHY"] = "1"
     if folder is not None:
         child[tally.RUN_DIR] = folder
     # An empty PYTHONPATH is none, while an empty entry would mean the working directory.

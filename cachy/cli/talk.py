@@ -149,8 +149,6 @@ def ago(seconds: float | None) -> str:
     """An age as people say it: `now`, `5 min`, `3 h`, `12 d`."""
     if seconds is None:
         return "?"
-    if seconds < 60:
-        return "now"
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"

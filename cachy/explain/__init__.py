@@ -158,7 +158,7 @@ def _typed(argv: list[str]) -> list[str]:
     program, *rest = argv or [""]
     if not rest or any(word in ("-c", "-") for word in rest) or any("ipykernel" in word for word in rest):
         return []  # a prompt, a notebook, a child of multiprocessing
-    if any(word.lower().find(name) >= 0 for word in rest for name in ("key", "token", "secret", "passw")):
+    if any(name in word.lower() for word in rest for name in ("key", "token", "secret", "passw")):
         return []
     script = rest[0]
     if os.path.dirname(script) == os.path.dirname(program) and os.path.isabs(script):
