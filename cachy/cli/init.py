@@ -11,8 +11,7 @@ from ..stores import SQLITE, is_folder
 from . import ci
 from .git import asked, ignoring
 from .parsing import Parser
-from .setup import failed
-from .talk import agreed, say
+from .talk import Problem, agreed, say
 
 _TABLE = """
 [tool.cachy]
@@ -41,28 +40,25 @@ def main(argv: list[str]) -> int:
         help="write a CI job that replays and never calls; print it where there is such a file",
     )
     options = parser.parse_args(argv)
-    try:
-        here = os.getcwd()
-        project = settings.find_project(here) or here
-        attributes, store = os.path.join(project, ".gitattributes"), _store_in(project)
-        say(_add_table(os.path.join(project, "pyproject.toml")))
-        in_lines = not store.endswith("/") and not store.lower().endswith(SQLITE)
-        if in_lines:
-            say(_add_attribute(attributes, f"{store} merge=union eol=lf"))
-        elif store.endswith("/"):
-            say(f"{store}: two branches that record merge as they are; each recording is a file")
-        else:
-            say(f"{store} is a database, which git cannot merge: add {store}* to .gitignore")
-        if in_lines or store.endswith("/"):
-            _warn_of_ignoring(project, store.strip('"'))
-        where = trusted.trust(project)
-        say(f"{project} is trusted (kept in {where})")
-        if in_lines and (options.git_diff or _wants_diff(project)):
-            say(_show_diffs(project, attributes, store))
-        if options.ci:
-            ci.add(project, options.ci)
-    except (OSError, ValueError) as problem:
-        return failed(problem)
+    here = os.getcwd()
+    project = settings.find_project(here) or here
+    attributes, store = os.path.join(project, ".gitattributes"), _store_in(project)
+    say(_add_table(os.path.join(project, "pyproject.toml")))
+    in_lines = not store.endswith("/") and not store.lower().endswith(SQLITE)
+    if in_lines:
+        say(_add_attribute(attributes, f"{store} merge=union eol=lf"))
+    elif store.endswith("/"):
+        say(f"{store}: two branches that record merge as they are; each recording is a file")
+    else:
+        say(f"{store} is a database, which git cannot merge: add {store}* to .gitignore")
+    if in_lines or store.endswith("/"):
+        _warn_of_ignoring(project, store.strip('"'))
+    where = trusted.trust(project)
+    say(f"{project} is trusted (kept in {where})")
+    if in_lines and (options.git_diff or _wants_diff(project)):
+        say(_show_diffs(project, attributes, store))
+    if options.ci:
+        ci.add(project, options.ci)
     say("Next: run your program or your tests as always; the calls are recorded the first time.")
     return 0
 
@@ -88,7 +84,7 @@ def _wants_diff(project: str) -> bool:
 def _show_diffs(project: str, attributes: str, store: str) -> str:
     """Have git call `cachy textconv`. Where it is not set up, the attribute means nothing."""
     if asked(project, "config", "diff.cachy.textconv", _TEXTCONV) is None:
-        raise ValueError(f"{project} is not in a git repository; --git-diff needs one")
+        raise Problem(f"{project} is not in a git repository; --git-diff needs one")
     _add_attribute(attributes, f"{store} diff=cachy")
     return "git diff shows recordings as conversations in this clone; in others: cachy init --git-diff"
 
@@ -99,12 +95,12 @@ def _add_table(path: str) -> str:
         return f"{path} written"
     reason = trusted.suspicion(path)
     if reason is not None:
-        raise ValueError(f"{path} {reason}; cachy reads no such file")
+        raise Problem(f"{path} {reason}; cachy reads no such file")
     with open(path, "rb") as file:
         old = file.read()
     if _has_table(path, old, "is not"):
         if b"[tool.cachy" not in old:
-            raise ValueError(f"{path} sets tool.cachy without a line [tool.cachy]; it needs one to be seen")
+            raise Problem(f"{path} sets tool.cachy without a line [tool.cachy]; it needs one to be seen")
         return f"{path} has [tool.cachy] already"
     _has_table(
         path, _added(old, _TABLE), "would not be"
@@ -117,7 +113,7 @@ def _has_table(path: str, toml: bytes, it_is_not: str) -> bool:
     try:
         tools = settings.parse(toml).get("tool")
     except ValueError as problem:
-        raise ValueError(
+        raise Problem(
             f"{path}: [tool.cachy] cannot be added, it {it_is_not} valid TOML ({problem})"
         ) from None
     return isinstance(tools, dict) and "cachy" in tools

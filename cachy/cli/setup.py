@@ -14,7 +14,7 @@ from ..report import terminal
 from ..report.messages import size
 from ..values import READERS, as_text, duration_as_text
 from .parsing import Parser
-from .talk import say
+from .talk import Problem, say
 
 
 def trust(argv: list[str]) -> int:
@@ -26,18 +26,15 @@ def trust(argv: list[str]) -> int:
     parser.add_argument("path", nargs="?", default=".", help="a folder of the project (default: this one)")
     parser.add_argument("--remove", action="store_true", help="trust it no longer")
     options = parser.parse_args(argv)
-    try:
-        path = os.path.abspath(options.path)
-        if not os.path.isdir(path):
-            raise ValueError(f"{options.path} is not a folder")
-        project = settings.find_project(path) or path
-        if options.remove:
-            removed = trusted.distrust(project)
-            say(f"{project} is {'no longer trusted' if removed else 'not in the list of trusted projects'}")
-            return 0 if removed else 1
-        where = trusted.trust(project)
-    except (OSError, ValueError) as problem:
-        return failed(problem)
+    path = os.path.abspath(options.path)
+    if not os.path.isdir(path):
+        raise Problem(f"{options.path} is not a folder")
+    project = settings.find_project(path) or path
+    if options.remove:
+        removed = trusted.distrust(project)
+        say(f"{project} is {'no longer trusted' if removed else 'not in the list of trusted projects'}")
+        return 0 if removed else 1
+    where = trusted.trust(project)
     say(f"{project} is trusted (kept in {where})")
     return 0
 
@@ -120,10 +117,3 @@ def _table(state: str, rows: list[tuple[str, Any, str]]) -> None:
     widths = [max(len(row[column]) for row in texts) for column in (0, 1)]
     for name, value, origin in texts:
         print(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
-
-
-def failed(problem: OSError | ValueError) -> int:
-    """Tell in one line what is wrong; the exit status for it."""
-    name, reason = getattr(problem, "filename", None), getattr(problem, "strerror", None)
-    say(f"cachy: {name}: {reason}" if name and reason else f"cachy: {problem}")
-    return 2
