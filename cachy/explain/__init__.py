@@ -53,55 +53,33 @@ def explain(
     differing = changes(found.request, asked) if found.key else []
     differences = tuple(map(line_of, differing))
     cause = guess(differing)
-    if found.key:
-        names = [change.path for change in differing]
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        first = f"{shown} not as in recording {found.key[:8]}"
-        if wanted and found.key == wanted.key:
-            whole = _is_whole(engine, found.key)
-            why = "ends here, because whoever recorded it read no further"
-            first = f"recording {found.key[:8]} {why if whole else 'is damaged (`cachy verify` tells more)'}"
-        elif not names:  # made by a cachy with other rules of redaction or of keys
-            first = f"recording {found.key[:8]} has the same request under another key"
+    settings = engine.settings
+    if found.key and wanted and found.key == wanted.key:
+        first = _of_itself(engine, found.key)
+    elif found.key:
+        first = _differing(found.key, [change.path for change in differing])
     elif problem:
         first = f"the recordings could not be searched ({problem})"
     elif found.cut:
         first = f"nothing like it is among the newest {found.searched} recordings in {store}"
     else:
         first = f"nothing like it is recorded in {store}"
-    settings = engine.settings
     why = "CI is set, so nothing is called" if settings.mode_is_from_ci else "mode replay, nothing was sent"
-    caller = user_line()
-    lines = [
-        f"{first} ({why})",
-        "  ".join(
-            filter(
-                None,
-                (
-                    f"  {request.method} {url}",
-                    printable(wanted.model) if wanted else "",
-                    caller and f"at {caller}",
-                ),
-            )
-        ),
-        *(f"  {line}" for line in differences[:_SHOWN]),
-    ]
+    caller, command = user_line(), _command(settings)
+    asked_for = (
+        f"  {request.method} {url}",
+        printable(wanted.model) if wanted else "",
+        caller and f"at {caller}",
+    )
+    lines = [f"{first} ({why})", "  ".join(filter(None, asked_for))]
+    lines += [f"  {line}" for line in differences[:_SHOWN]]
     if len(differences) > _SHOWN:
         lines.append(f"  … and {len(differences) - _SHOWN} more differences")
     if cause:
         lines.append(f"  looks volatile ({cause.what}), would be cured by: {cause.line}")
     if found.key and found.cut:
         lines.append(f"  searched the newest {found.searched:,} of {len(engine.store):,} recordings")
-    command = _command(settings)
-    if command:
-        todo = f"to record it: {command}"
-    elif hasattr(builtins, "get_ipython"):  # a notebook
-        todo = "to record it: `%load_ext cachy`, `%cachy auto`, and run this cell again"
-    elif settings.origins.get("mode", "").startswith("block "):
-        todo = 'to record it, run once with the mode of this block set to "auto"'
-    else:
-        todo = f"to record it, run once with {'cachy-run --mode auto' if _by_run() else 'CACHY=auto'}"
-    lines.append(f"  {todo} (store: {store})")
+    lines.append(f"  {_way_to_record(settings, command)} (store: {store})")
     miss = Miss(
         "\n".join(lines),
         method=request.method,
@@ -121,19 +99,43 @@ def explain(
     return miss
 
 
-def _is_whole(engine: Engine, key: str) -> bool:
-    """Whether a recording that was no answer to its own request is a whole line, of a partial answer."""
+def _of_itself(engine: Engine, key: str) -> str:
+    """Why a recording is no answer to its own request: it is one of a partial answer, or no whole line."""
     try:
         response_of(engine.store.get(key) or b"")
     except (ValueError, StoreError):
-        return False
-    return True
+        return f"recording {key[:8]} is damaged (`cachy verify` tells more)"
+    return f"recording {key[:8]} ends here, because whoever recorded it read no further"
+
+
+def _differing(key: str, places: list[str]) -> str:
+    """What differs from a recording; nothing, when a cachy with other rules of redaction or of keys has made it."""
+    if not places:
+        return f"recording {key[:8]} has the same request under another key"
+    more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+    return f"{', '.join(places[:3])}{more} not as in recording {key[:8]}"
+
+
+def _way_to_record(settings: Settings, command: str) -> str:
+    """How to make the call and have it recorded."""
+    if command:
+        return f"to record it: {command}"
+    if hasattr(builtins, "get_ipython"):  # a notebook
+        return "to record it: `%load_ext cachy`, `%cachy auto`, and run this cell again"
+    if _of_a_block(settings):
+        return 'to record it, run once with the mode of this block set to "auto"'
+    return f"to record it, run once with {'cachy-run --mode auto' if _by_run() else 'CACHY=auto'}"
+
+
+def _of_a_block(settings: Settings) -> bool:
+    """Whether a block says the mode, whatever the command does."""
+    return settings.origins.get("mode", "").startswith("block ")
 
 
 def _command(settings: Settings) -> str:
     """The command that makes the call again and records it, or "" when it cannot be known."""
-    if settings.origins.get("mode", "").startswith("block "):
-        return ""  # the block says what it wants, whatever the command
+    if _of_a_block(settings):
+        return ""
     test = current_test()
     words = ["pytest", test] if test else _typed(list(sys.orig_argv))
     by_plugin = test and "cachy.pytest_run" in sys.modules
