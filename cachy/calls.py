@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from . import echo, redact, sign_in, tally
+from .clocks import stamp
 from .exchange import Headers, Request, Response
 from .notices import say_once
 from .providers.answers import completed
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .keys import Canonical
     from .providers import Claim
     from .uploads import Calls, Upload
-
-_utc_now = datetime.now  # copied: see cachy.clocks
 
 
 class Forward:
@@ -234,7 +232,7 @@ def recording_of(
     )
     return Recording(
         key=wanted.key,
-        at=at or _utc_now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        at=at or stamp(),
         provider=provider.name,
         request=wanted.data(),
         response=replace(answer, echo=echo.find(answer, wanted)),

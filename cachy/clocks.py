@@ -21,6 +21,14 @@ def utc_ns(_real: Callable[[], int] = time.time_ns) -> int:
     return _real()
 
 
+def stamp(
+    _written: Callable[[str, time.struct_time], str] = time.strftime,
+    _parts: Callable[[float], time.struct_time] = time.gmtime,
+) -> str:
+    """The time in UTC as recordings have it, in ISO 8601 to the second: `2026-11-23T08:00:00Z` (see `policy.age`)."""
+    return _written("%Y-%m-%dT%H:%M:%SZ", _parts(utc()))
+
+
 def monotonic(_real: Callable[[], float] = time.monotonic) -> float:
     """Seconds on a clock that never goes backwards, and is the same for all processes of a machine."""
     return _real()

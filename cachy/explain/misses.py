@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime, timezone
 from hashlib import blake2b
 from typing import Any
 
 from .. import trust
+from ..clocks import stamp
 from ..errors import Miss
 
 LARGEST = 1024 * 1024
 """Bytes of a file of misses; when it would be larger the older half is forgotten."""
 
 _LONGEST = 128 * 1024  # bytes of a line; a request that makes a longer one is left out
-_utc_now = datetime.now  # copied: see cachy.clocks
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -68,7 +67,7 @@ def _path(store: str) -> str | None:
 
 
 def _line(miss: Miss) -> bytes:
-    facts = {"at": _utc_now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), "message": str(miss), **vars(miss)}
+    facts = {"at": stamp(), "message": str(miss), **vars(miss)}
     facts["changes"] = [change._asdict() for change in miss.changes]
     line = json.dumps(facts, default=repr).encode()
     if len(line) > _LONGEST:

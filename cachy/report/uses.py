@@ -22,18 +22,17 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from .. import trust
+from ..clocks import stamp
 from ..stores.locking import lock, unlock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FORMAT = 1
-_utc_now = datetime.now  # copied: see cachy.clocks
 
 Used = Mapping[str, Collection[str]]
 """Keys of recordings by the id of the test that used them; "" stands for what ran outside of any test."""
@@ -65,7 +64,7 @@ def note(
             for test, keys in used.items():
                 after.setdefault(test, set()).update(keys)
             if gone is not None:
-                full = _utc_now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+                full = stamp()
             elif after == before:
                 return
             tests = {test: sorted(keys) for test, keys in sorted(after.items()) if keys}

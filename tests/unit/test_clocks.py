@@ -26,6 +26,7 @@ real = time.time()
 with freezegun.freeze_time("2099-01-01"):
     assert time.time() > real + 86400
     assert real <= clocks.utc() < real + 3600
+    assert not clocks.stamp().startswith("2099")
     for now in (recorded._utc, sqlite._now, side_files.utc):
         assert now() < real + 3600
     assert folder._now() < (real + 3600) * 1e9

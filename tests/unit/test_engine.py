@@ -7,7 +7,6 @@ from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -355,8 +354,7 @@ def test_what_is_wrong_with_the_file_is_told_once(
 def test_a_clock_that_goes_backwards(store: JsonlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which recording is the newer one is told by its place in the file, not by its time."""
     for year, body in ((2030, b'{"n":1}'), (1970, b'{"n":2}')):
-        now = datetime(year, 1, 1, tzinfo=timezone.utc)
-        monkeypatch.setattr(calls, "_utc_now", lambda zone, now=now: now)
+        monkeypatch.setattr(calls, "stamp", lambda at=f"{year}-01-01T00:00:00Z": at)
         live(engine(store, "record").ask(request(), HERE), body)
     verdict = engine(JsonlStore(store.url)).ask(request(), HERE)
     assert isinstance(verdict, Replay)
