@@ -1,4 +1,4 @@
-"""Request and Response as cachy sees them: neutral, frozen, independent of any HTTP client.
+"""Request and Response as cachy sees them: neutral, never changed, independent of any HTTP client.
 
 Only `transports/` turns a client's own objects into these and back.
 """
@@ -92,9 +92,8 @@ class BodyWriter:
         return self._body
 
 
-@dataclass(
-    slots=True, unsafe_hash=True
-)  # never changed, but not frozen: that makes one at four times the cost
+# Never changed, but not frozen: that makes one at four times the cost.
+@dataclass(slots=True, unsafe_hash=True)
 class Request:
     """One HTTP request: method in capitals, full URL, headers with lower-case names, body."""
 

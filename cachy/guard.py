@@ -2,8 +2,7 @@
 
 The doors are watched: name look-ups, connections and TLS handshakes. A handshake names its host even where the
 others saw nothing: behind a proxy, or with a resolver of its own (aiodns). And subprocesses, for what they are told
-(see `cachy.children`). The live calls
-of our own adapters run in `session.bypass()`, where nothing is judged.
+(see `cachy.children`). The live calls of our own adapters run in `session.bypass()`, where nothing is judged.
 
 The doors are wrapped, not observed by an audit hook: no audit hook can be taken off again, and each makes `id()`
 almost three times as slow. Loaded as soon as `socket` is, so nothing is imported before there is something to judge.

@@ -29,9 +29,8 @@ def lend(sdk: str, recorded: frozenset[str]) -> None:
     for provider in known(recorded):
         if provider.name in recorded and sdk in provider.sdks and not _has_credentials(provider):
             for name, value in _placeholders(provider, sdk):
-                if not os.environ.get(
-                    name
-                ):  # an empty one is what CI makes of a secret that it does not have
+                # An empty one is what CI makes of a secret that it does not have.
+                if not os.environ.get(name):
                     os.environ[name] = _lent[name] = value
 
 

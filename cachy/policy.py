@@ -75,12 +75,6 @@ def age(at: str, now: float) -> float:
     """
     if len(at) != 20 or at[10] != "T" or at[19] != "Z":
         raise ValueError(f"not a time: {at!r}")
-    parts = (
-        at[0:4],
-        at[5:7],
-        at[8:10],
-        at[11:13],
-        at[14:16],
-        at[17:19],
-    )  # strptime takes milliseconds at first
+    # Not strptime, which takes milliseconds when it is first used.
+    parts = (at[0:4], at[5:7], at[8:10], at[11:13], at[14:16], at[17:19])
     return max(0.0, now - datetime(*map(int, parts), tzinfo=timezone.utc).timestamp())  # type: ignore[arg-type, misc]

@@ -51,6 +51,8 @@ _enabled: Mapping[str, object] = {}
 _decided = False  # whether the start-up decision was made (by the hook or by a call of enable/disable)
 _found: settings.Settings | None = None
 """What the start-up decision has found, until it is told."""
+_patched_for_scopes = False
+"""Whether a `with using(...)` block needs the clients patched although no process-wide session exists."""
 _lock = RLock()
 
 
@@ -84,10 +86,6 @@ def start(tell: bool = True) -> bool:
             found, _found = _found, None
             _shared = _open(found)
         return _shared is not None or _patched_for_scopes
-
-
-# A `with using(...)` block needs the clients patched although no process-wide session exists.
-_patched_for_scopes = False
 
 
 def enable(
@@ -216,9 +214,8 @@ def _shared_is(session: Session | None) -> Iterator[None]:
     start()  # decided now, a decision does not fall into the block and end with it
     with _lock:
         outer, _shared = _shared, session
-        _patched_for_scopes = (
-            _patched_for_scopes or outer is not None
-        )  # for a client that is first imported in here
+        # Of a client that is first imported in here, too.
+        _patched_for_scopes = _patched_for_scopes or outer is not None
     try:
         yield
     finally:

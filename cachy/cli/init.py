@@ -102,9 +102,8 @@ def _add_table(path: str) -> str:
         if b"[tool.cachy" not in old:
             raise Problem(f"{path} sets tool.cachy without a line [tool.cachy]; it needs one to be seen")
         return f"{path} has [tool.cachy] already"
-    _has_table(
-        path, _added(old, _TABLE), "would not be"
-    )  # so that the file stays valid for all other tools too
+    # Asked before it is written, so that the file stays valid for all other tools too.
+    _has_table(path, _added(old, _TABLE), "would not be")
     _append(path, _TABLE)
     return f"[tool.cachy] added to {path}"
 

@@ -133,9 +133,8 @@ class _Work:
 
     def _today(self, recording: Recording) -> Canonical:
         form = recording.request
-        if (
-            form.keys() - _KNOWN
-        ):  # a part of an upload, whose key is made of the whole upload (see `cachy.uploads`)
+        if form.keys() - _KNOWN:
+            # A part of an upload, whose key is made of the whole upload (see `cachy.uploads`).
             return from_object(form)
         provider = by_name(recording.provider) or PLAIN
         rules = rules_for(provider, self._names, self._ignore)

@@ -60,9 +60,8 @@ class PartedUpload(Upload):
     def took(self, request: Request, wanted: Canonical, response: Response, live: bool) -> None:
         said = _object(response)
         if isinstance(said.get("upload_id"), str):
-            self.handles.add(
-                said["upload_id"]
-            )  # an upload that has become real has two ids; programs may see both
+            # An upload that has become real has two ids; programs may see both.
+            self.handles.add(said["upload_id"])
         if said.get("object") == "upload.part" and (part := _id(said)):
             self._named[part] = "blake2b:" + from_object(wanted.data().get("body", {})).key
             if self.keeping and not live:
