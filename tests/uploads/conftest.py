@@ -12,6 +12,8 @@ from uploads.service import Service
 
 import cachy
 
+pytest.register_assert_rewrite("uploads.contract")
+
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,72 +1,33 @@
-"""Uploads in several requests through aiohttp: what only a recording knows becomes real when its bytes differ."""
+"""Uploads in several requests through aiohttp."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
+from uploads.contract import BecomesReal
 from uploads.service import Service
 from uploads.test_resumable import CUT, ONE, OTHER, asked, digest, pieces, start
 
 aiohttp: Any = pytest.importorskip("aiohttp")
 
 
-def upload(service: Service, data: bytes, cut: int = CUT) -> tuple[int, bytes]:
-    async def main() -> tuple[int, bytes]:
-        async with aiohttp.ClientSession(headers={"x-goog-api-key": "AB-secret-key"}) as session:
-            first = start(len(data))
-            async with session.post(service.url + first.pop("url"), **first) as opened:
-                await opened.read()  # who does not may leave before the answer has come
-                url = opened.headers["x-goog-upload-url"]
-            for request in pieces(url, data, cut):
-                options = {"data": request["content"], "headers": request["headers"]}
-                async with session.post(request["url"], **options) as response:
-                    found = response.status, await response.read()
-            return found
+class TestAiohttp(BecomesReal):
+    def upload(self, service: Service, data: bytes, cut: int = CUT) -> tuple[int, bytes]:
+        async def main() -> tuple[int, bytes]:
+            async with aiohttp.ClientSession(headers={"x-goog-api-key": "AB-secret-key"}) as session:
+                first = start(len(data))
+                async with session.post(service.url + first.pop("url"), **first) as opened:
+                    await opened.read()  # who does not may leave before the answer has come
+                    url = opened.headers["x-goog-upload-url"]
+                for request in pieces(url, data, cut):
+                    options = {"data": request["content"], "headers": request["headers"]}
+                    async with session.post(request["url"], **options) as response:
+                        found = response.status, await response.read()
+                return found
 
-    return asyncio.run(main())
-
-
-@pytest.mark.parametrize("cut", [CUT, len(ONE)], ids=["in-pieces", "whole"])
-def test_another_file_of_the_same_size(service: Service, using: Any, store: Path, cut: int) -> None:
-    """The same file replays; another one is uploaded whole, recorded, and replayed from then on."""
-    with using("auto"):
-        first = upload(service, ONE, cut)
-    asked(service)
-    with using("auto"):
-        assert upload(service, ONE, cut) == first
-        assert asked(service) == []
-        second = upload(service, OTHER, cut)
-    assert service.files == [digest(ONE), digest(OTHER)]
-    asked(service)
-    with using("replay"):
-        assert upload(service, OTHER, cut) == second
-        assert upload(service, ONE, cut) == first
-    assert asked(service) == []
-    assert b"AB-secret" not in store.read_bytes()
-
-
-def test_a_file_that_differs_late(service: Service, using: Any) -> None:
-    """What was replayed before the difference is sent too."""
-    late = ONE[:-10] + b"0123456789"
-    for data in (ONE, late):
-        with using("auto"):
-            upload(service, data)
-    assert service.files == [digest(ONE), digest(late)]
-
-
-def test_a_refused_start(service: Service, using: Any) -> None:
-    """When the provider refuses the start that a recording had answered, the program gets that answer."""
-    with using("auto"):
-        upload(service, ONE)
-    service.refuse_starts = 1
-    with using("auto"):
-        status, body = upload(service, OTHER, len(OTHER))
-    assert status == 403
-    assert body
-    assert service.files == [digest(ONE)]
+        return asyncio.run(main())
 
 
 def in_parts(service: Service, blocks: list[bytes]) -> Any:
