@@ -13,7 +13,6 @@ from ..report.entry import MARKER, Entry, ignored
 from ..report.messages import Message, size
 from ..stores import Store
 from . import shelf
-from .moving import existing
 from .parsing import Parser, number
 from .talk import Problem, Span, ago, cut, emit, emit_list, for_eyes, for_programs, line, progress, say, width
 
@@ -184,7 +183,7 @@ def textconv(argv: list[str]) -> int:
         " `cachy init --git-diff`.",
     )
     parser.add_argument("file", metavar="FILE")
-    store = existing(parser.parse_args(argv).file)
+    store = shelf.existing(parser.parse_args(argv).file)
     for_programs()
     for entry in shelf.entries(store, newest_first=False):
         try:

@@ -18,7 +18,7 @@ from ..providers.plain import PLAIN
 from ..recording import response_of
 from ..stores import open_store
 from . import shelf
-from .moving import Outcome, existing, put
+from .moving import Outcome, put
 from .talk import Problem, progress
 
 _STORES = (".jsonl", ".txt")
@@ -96,7 +96,7 @@ class _Taker:
         self._done(path)
 
     def _take_store(self, path: str) -> Iterator[None]:
-        source, size = existing(path), os.path.getsize(path)
+        source, size = shelf.existing(path), os.path.getsize(path)
         total = len(source)
         for done, (key, line) in enumerate(source, 1):
             try:

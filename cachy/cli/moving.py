@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections import Counter
 
@@ -52,7 +51,7 @@ class Outcome:
 
 def copy(argv: list[str]) -> int:
     """`cachy copy FROM TO`: 1 when a recording is damaged, 2 for an I/O error."""
-    parser = _parser(
+    parser = Parser(
         "copy",
         "Copy every recording of one store into another one, of the same kind or not. What is there already stays;"
         " so a copy that was interrupted goes on when it is started again.",
@@ -64,7 +63,7 @@ def copy(argv: list[str]) -> int:
     parser.add_argument("--replace", action="store_true", help="where both have an answer, take that of FROM")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options = parser.parse_args(argv)
-    source, target = existing(options.source), open_store(options.target)
+    source, target = shelf.existing(options.source), open_store(options.target)
     if not source.url.count("://") and os.path.realpath(source.url) == os.path.realpath(target.url):
         raise Problem("FROM and TO are the same store")
     outcome, problems = Outcome(), None
@@ -88,17 +87,6 @@ def copy(argv: list[str]) -> int:
         if front is not None:
             front.close()
     return max(outcome.tell("copied to", target.url, options.json), bool(problems))
-
-
-def _parser(verb: str, what: str, examples: str) -> argparse.ArgumentParser:
-    return Parser(verb, what, examples)
-
-
-def existing(url: str) -> Store:
-    """The store at `url`. Raises Problem when there is none, StoreError when it cannot be read."""
-    if "://" not in url and not os.path.exists(url.removeprefix("jsonl:")):
-        raise Problem(f"there are no recordings: {place(url)} does not exist")
-    return open_store(url)
 
 
 def put(target: Store, key: str, found: bytes, outcome: Outcome, replace: bool) -> None:

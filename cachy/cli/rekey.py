@@ -48,11 +48,7 @@ def main(argv: list[str]) -> int:
         " the same are one afterwards, the newest.",
         "  cachy rekey --dry-run",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show what would be done, do nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument(
-        "--json", action="store_true", help="as JSON, which asks nothing and needs --yes to write"
-    )
+    shelf.add_consent(parser, "write")
     options = parser.parse_args(argv)
     store = shelf.opened(options)
     work = _Work(store, shelf.loaded(options.store))

@@ -33,12 +33,16 @@ def parser(verb: str, what: str, examples: str = "") -> Parser:
 
 def opened(options: argparse.Namespace) -> Store:
     """The store that is meant. Raises Problem when there is none, StoreError when it cannot be read."""
-    found = loaded(options.store)
-    if "://" not in found.store and not os.path.exists(found.store.removeprefix("jsonl:")):
-        raise Problem(f"there are no recordings: {place(found.store)} does not exist (another one: --store)")
-    store = open_store(found.store)
+    store = existing(loaded(options.store).store, " (another one: --store)")
     _in_use.append(store)
     return store
+
+
+def existing(url: str, hint: str = "") -> Store:
+    """The store at `url`. Raises Problem when there is none, StoreError when it cannot be read."""
+    if "://" not in url and not os.path.exists(url.removeprefix("jsonl:")):
+        raise Problem(f"there are no recordings: {place(url)} does not exist{hint}")
+    return open_store(url)
 
 
 _in_use: list[Store] = []
@@ -142,6 +146,15 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--newer", metavar="AGE", help="recorded since then")
     group.add_argument("--status", metavar="CODE", help="answered with this HTTP status: 200, 4xx")
     group.add_argument("--partial", action="store_true", help="whose reader left before the end")
+
+
+def add_consent(parser: argparse.ArgumentParser, what: str) -> None:
+    """The options of a verb that shows what it is going to `what` (delete, write), and asks (see `talk.agreed`)."""
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done, do nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--json", action="store_true", help=f"as JSON, which asks nothing and needs --yes to {what}"
+    )
 
 
 class Filter:

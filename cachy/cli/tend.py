@@ -26,7 +26,7 @@ def rm(argv: list[str]) -> int:
         "rm", "Delete recordings, for good: their lines leave the file.", "  cachy rm 8d1614 5e20aa"
     )
     parser.add_argument("keys", metavar="KEY", nargs="+", help="the beginning of a key")
-    _add_consent(parser)
+    shelf.add_consent(parser, "delete")
     options = parser.parse_args(argv)
     store = shelf.opened(options)
     found = {entry.key: entry for entry in (shelf.find(store, key) for key in options.keys)}
@@ -42,7 +42,7 @@ def prune(argv: list[str]) -> int:
     )
     parser.add_argument("--unused", action="store_true", help="that the last run of all tests did not use")
     shelf.add_filters(parser)
-    _add_consent(parser)
+    shelf.add_consent(parser, "delete")
     options = parser.parse_args(argv)
     store = shelf.opened(options)
     passes = shelf.Filter(options, store)
@@ -80,14 +80,6 @@ def compact(argv: list[str]) -> int:
     else:
         say(f"{where}: {size(sizes[0])} before, {size(sizes[1])} now")
     return 0
-
-
-def _add_consent(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="show what would be done, do nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument(
-        "--json", action="store_true", help="as JSON, which asks nothing and needs --yes to delete"
-    )
 
 
 def _delete(store: Store, found: Sequence[Entry], options: argparse.Namespace) -> int:
