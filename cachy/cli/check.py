@@ -180,46 +180,48 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
     yield from file
 
 
+_DIFF = [
+    "diff", "--cached", "--unified=0", "--text", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames",
+    "--src-prefix=a/", "--dst-prefix=b/", "--diff-filter=d", "--", ".",
+]  # fmt: skip
+_RECORDINGS = "*.rec"  # in a folder store a file is one recording, and its body as it is
+
+
 def _staged(checks: Checks, store: str) -> Iterator[Finding]:
     """What is wrong in the lines that are about to be committed: of the store whatever it is, elsewhere recordings."""
-    command = [
-        "git",
-        "diff",
-        "--cached",
-        "--unified=0",
-        "--text",
-        "--no-color",
-        "--no-ext-diff",
-        "--no-textconv",
-    ]
-    command += ["--no-renames", "--src-prefix=a/", "--dst-prefix=b/", "--diff-filter=d"]
     root = os.path.realpath(_git(".", "rev-parse", "--show-toplevel").decode().strip())
-    # In a folder store a file is one recording, and its body as it is.
-    files = _git(root, "diff", "--cached", "--name-only", "-z", "--diff-filter=d", "--", "*.rec")
+    files = _git(root, "diff", "--cached", "--name-only", "-z", "--diff-filter=d", "--", _RECORDINGS)
     for name in filter(None, files.decode("utf-8", "surrogateescape").split("\0")):
         try:
-            line_of = to_line(_git(root, "cat-file", "blob", f":{name}"))
+            text = to_line(_git(root, "cat-file", "blob", f":{name}"))
         except ValueError as problem:
             yield Finding(name, None, "", "damaged", f"the file {problem}; delete it")
         else:
-            yield from checks.line(name, None, line_of)
-    command += ["--", ".", ":(exclude)*.rec"]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as git:
+            yield from checks.line(name, None, text)
+    own = os.path.realpath(store)
+    for name, number, text in _added(root):
+        is_store = os.path.join(root, *name.split("/")) == own
+        if is_store or text.startswith(HEAD) or LINE.match(text):
+            yield from checks.line(name, number, text)
+
+
+def _added(root: str) -> Iterator[tuple[str, int, bytes]]:
+    """The staged lines of all files that are no recordings by themselves: (file, number in it from 1, line)."""
+    with subprocess.Popen(
+        ["git", *_DIFF, f":(exclude){_RECORDINGS}"], cwd=root, stdout=subprocess.PIPE
+    ) as git:
         assert git.stdout is not None
-        name, number, in_head, is_store = "", 0, True, False
+        name, number, in_head = "", 0, True
         for text in git.stdout:
             if text.startswith(b"diff --git "):
                 in_head = True
             elif in_head and text.startswith(b"+++ "):
                 name = text[4:].strip().strip(b'"').removeprefix(b"b/").decode("utf-8", "replace")
-                is_store = os.path.join(root, *name.split("/")) == os.path.realpath(store)
             elif text.startswith(b"@@ "):
                 in_head = False
                 number = int(text.split(b"+", 1)[1].split(b" ", 1)[0].split(b",")[0])
             elif not in_head and text.startswith(b"+"):
-                added = text[1:]
-                if is_store or added.startswith(HEAD) or LINE.match(added):
-                    yield from checks.line(name, number, added)
+                yield name, number, text[1:]
                 number += 1
     if git.returncode:
         raise Problem("git could not tell what is staged")
