@@ -109,10 +109,12 @@ class Recorder(_Live):
         return False
 
     def moved(self) -> None:
+        """Those who wait for this call know that it goes on."""
         if self._flight is not None:
             self._flight.moved()
 
     def keep(self, response: Response, clean: bool) -> None:
+        """Record the answer, when it is one that ended well; `clean` as in `streaming.Call`."""
         self._noted(response)
         self._engine.redirects.note(self._request, response)
         try:
@@ -138,6 +140,7 @@ class Recorder(_Live):
             write(self._engine, self._request, self._claim, self._wanted, response, partial=True)
 
     def drop(self, reason: str) -> None:
+        """There is nothing to record: count why, and let whoever asks next have this turn."""
         self._count("bypassed", reason)
         if self._turn is not None:
             self._engine.turns.give_back(*self._turn)
@@ -180,6 +183,7 @@ class Verifier(_Live):
         """Nobody waits for it."""
 
     def keep(self, response: Response, clean: bool) -> None:
+        """Compare the answer, when it is one that ended well; `clean` as in `streaming.Call`."""
         self._noted(response)
         reason = self._unfinished(response, clean)
         if reason:
@@ -190,6 +194,7 @@ class Verifier(_Live):
         self._tell(compare(self._recorded, response))
 
     def drop(self, reason: str) -> None:
+        """There is nothing to compare, for this reason."""
         self._count("bypassed", f"not verified: {reason}")
 
     def _tell(self, differences: list[str]) -> None:

@@ -45,6 +45,7 @@ class Flight:
 
     @property
     def landed(self) -> bool:
+        """Whether it has happened."""
         return self._landed.is_set()
 
     @property

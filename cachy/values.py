@@ -52,6 +52,7 @@ NO_LIMITS = Limits()
 
 
 def boolean(value: Any) -> bool:
+    """A bool, or a text such as `1`, `on`, `no`."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -64,6 +65,8 @@ def boolean(value: Any) -> bool:
 
 
 def one_of(*choices: str) -> Callable[[Any], str]:
+    """A reader of one of these words, in whatever capitals."""
+
     def read(value: Any) -> str:
         if isinstance(value, str) and value.strip().lower() in choices:
             return value.strip().lower()
@@ -73,20 +76,24 @@ def one_of(*choices: str) -> Callable[[Any], str]:
 
 
 def text(value: Any) -> str:
+    """A text that is not empty."""
     if isinstance(value, str) and value.strip() and "\0" not in value:
         return value.strip()
     raise ValueError("a text")
 
 
 def names(value: Any) -> tuple[str, ...]:
+    """A list of names; as a text with commas, or as JSON."""
     return tuple(_items(value, "a list of names"))
 
 
 def entries(value: Any) -> tuple[str, ...]:
+    """A list of entries of `ignore`, which `cachy.ignore` reads; as a text with commas, or as JSON."""
     return tuple(_items(value, 'a list such as ["messages[*].content:date", "$..run_id"]'))
 
 
 def statuses(value: Any) -> frozenset[int]:
+    """HTTP status codes from 100 to 599; as a text with commas."""
     wanted = "a list of HTTP status codes, such as [400, 404]"
     if isinstance(value, str):
         items: Iterable[Any] = [item.strip() for item in value.split(",") if item.strip()]
@@ -106,6 +113,7 @@ def statuses(value: Any) -> frozenset[int]:
 
 
 def pace(value: Any) -> float:
+    """A factor on the recorded waits; `instant` is 0, `recorded` 1."""
     known = {"instant": 0.0, "recorded": 1.0}
     word = value.strip().lower() if isinstance(value, str) else ""
     try:
@@ -118,6 +126,7 @@ def pace(value: Any) -> float:
 
 
 def hosts(value: Any) -> tuple[HostRule, ...]:
+    """A list of hosts, or a table from a host to its provider or to `{provider, as}`; as a text, see below."""
     if isinstance(value, str):
         # CACHY_HOSTS=api.example.com,localhost:8000=openai,gw.corp=openai@api.openai.com
         return tuple(_host_of_text(item) for item in _items(value, _HOSTS))
@@ -193,6 +202,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def ttl(value: Any) -> tuple[TtlRule, ...]:
+    """A time for all answers, or a table from a path, host or provider to its time; as a text, see below."""
     if isinstance(value, Mapping):
         return tuple(_ttl_rule(str(pattern), duration) for pattern, duration in value.items())
     if not isinstance(value, str):

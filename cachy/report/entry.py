@@ -47,6 +47,7 @@ class Entry:
 
     @cached_property
     def provider(self) -> str:
+        """The name of the provider; `pycachy` where that is not known."""
         return "pycachy" if self.is_legacy else str(_head(self.line)["provider"])
 
     @cached_property
@@ -61,6 +62,7 @@ class Entry:
 
     @cached_property
     def response(self) -> Response:
+        """The answer."""
         return legacy.response_of(self.line) if self.is_legacy else response_of(self.line)
 
     @cached_property

@@ -84,6 +84,7 @@ class Sum:
     tokens: int = 0
 
     def add(self, price: Decimal | None, times: int = 1) -> None:
+        """Add so many calls at a price in US dollars each; None: it is not known."""
         if price is None:
             self.unpriced += times
         else:

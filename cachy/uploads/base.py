@@ -138,6 +138,7 @@ class Spool:
             self.size = at + body.size
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
+        """The bytes from `start` to `end`, in blocks of at most 1 MiB."""
         while start < end:
             with self._lock:
                 self._file.seek(start)
@@ -165,6 +166,7 @@ class Kept(Body):
         self._start = start
 
     def chunks(self) -> Iterator[bytes]:
+        """As `Body` has it."""
         return self._spool.read(self._start, self._start + self.size)
 
 
