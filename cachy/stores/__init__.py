@@ -141,6 +141,8 @@ def cannot(url: str, what: str, problem: OSError) -> StoreError:
 
 def absolute(url: str) -> str:
     """The path of a local store as it is meant now, whatever the program does later. Raises StoreError."""
+    if "\0" in url:
+        raise StoreError(f"{url!r} cannot be the path of a file; set CACHY_STORE to another path")
     try:
         return os.path.abspath(url)
     except OSError:

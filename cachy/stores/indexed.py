@@ -46,6 +46,10 @@ def _facts(status: os.stat_result) -> Facts:
     return status.st_ino, status.st_nlink, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+def _id(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
 class IndexedFile:
     """The reading half of `cachy.stores.jsonl.JsonlStore`. Whoever calls one of these methods holds `LOCK`."""
 
@@ -54,7 +58,8 @@ class IndexedFile:
         self.url = os.fspath(path)
         self._path = absolute(self.url)
         self._fd: int | None = None
-        self._fd_inode = 0
+        self._file = (0, 0)  # which one is open: device and inode
+        self._is_linked = False
         self._index: Index | None = None
         self._may_index = True
         self._forget()
@@ -107,9 +112,10 @@ class IndexedFile:
 
     def _is_as_read(self) -> bool:
         # Half the cost of asking for the path. A file that was deleted, or whose name another one took, has one
-        # link less.
+        # link less; where the path leads through a symbolic link, that may lead elsewhere now.
         try:
-            return _facts(os.fstat(self._fd)) == self._facts  # type: ignore[arg-type]
+            now = os.stat(self._path) if self._is_linked else os.fstat(self._fd)  # type: ignore[arg-type]
+            return _facts(now) == self._facts
         except (OSError, TypeError):  # TypeError: it is not open
             return False
 
@@ -130,7 +136,7 @@ class IndexedFile:
             self._forget()
             kind = "a directory" if stat.S_ISDIR(now.st_mode) else "not a regular file"
             raise StoreError(f"{self.url} is {kind}; set CACHY_STORE to the path of a file")
-        if not self._is_open(now.st_ino):
+        if not self._is_open(now):
             now = self._open()
         assert self._fd is not None
         lines, before = self._lines, self._facts
@@ -201,11 +207,15 @@ class IndexedFile:
         return cut(self._read(offset, offset + length + 1), 0, length, key)
 
     def _read(self, start: int, stop: int) -> bytes:
-        """These bytes of the file, or fewer when that is no longer possible."""
+        """These bytes of the file, or fewer when they are not there any more. Raises StoreError."""
         try:
             return pread(self._descriptor(), stop - start, start)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return b""
+        except OSError as problem:
+            if self._fd is not None and not self._is_as_opened():
+                return b""  # somebody closed our descriptor, and opened what cannot be read
+            raise cannot(self.url, "read", problem) from problem
         finally:
             self._release()
 
@@ -213,7 +223,8 @@ class IndexedFile:
         self._close()
         self._fd = os.open(self._path, os.O_RDONLY | FLAGS)
         facts = os.fstat(self._fd)
-        self._fd_inode = facts.st_ino
+        self._file = _id(facts)
+        self._is_linked = os.path.realpath(self._path) != self._path
         return facts
 
     def _descriptor(self) -> int:
@@ -222,15 +233,19 @@ class IndexedFile:
         assert self._fd is not None
         return self._fd
 
-    def _is_open(self, inode: int) -> bool:
-        """Whether our descriptor is still that of the file `inode`: a daemon closes what it finds open."""
+    def _is_open(self, file: os.stat_result) -> bool:
+        """Whether our descriptor is that of this file."""
+        return self._file == _id(file) and self._is_as_opened()
+
+    def _is_as_opened(self) -> bool:
+        """Whether our descriptor is still that of the file we opened: a daemon closes what it finds open."""
         try:
-            return self._fd is not None and os.fstat(self._fd).st_ino == inode
+            return self._fd is not None and _id(os.fstat(self._fd)) == self._file
         except OSError:
             return False
 
     def _close(self) -> None:
-        if self._fd is not None and self._is_open(self._fd_inode):
+        if self._fd is not None and self._is_as_opened():
             os.close(self._fd)
         self._fd = None
 

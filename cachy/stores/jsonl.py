@@ -116,11 +116,11 @@ class JsonlStore(IndexedFile):
             self._refresh()
             if not self._lines.bad:
                 return None
-            with open(self._path, "rb") as file:
-                number = 1
-                while left := self._lines.first_bad - file.tell():
-                    number += file.read(min(left, BLOCK)).count(b"\n")
-                marker = file.read(len(_CONFLICT[0])) in _CONFLICT
+            first, at, number = self._lines.first_bad, 0, 1
+            while data := self._read(at, min(at + BLOCK, first)):
+                number += data.count(b"\n")
+                at += len(data)
+            marker = self._read(first, first + len(_CONFLICT[0])) in _CONFLICT
         lines = "1 line is" if self._lines.bad == 1 else f"{self._lines.bad} lines are"
         what = "left by a git merge; delete such lines" if marker else "not a whole recording; delete it"
         return f"{self.url}: {lines} skipped, the first is line {number}: {what}"

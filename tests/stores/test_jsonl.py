@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import random
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -487,6 +489,73 @@ def test_a_change_that_the_clock_does_not_show(path: Path, store: JsonlStore) ->
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert store.get(A) == line_of(A, "1")
     assert store.get(B) == line_of(B, "22")
+
+
+@posix
+@pytest.mark.parametrize("name", ["now.jsonl", "now/calls.jsonl"])
+def test_a_link_that_leads_elsewhere_now(tmp_path: Path, name: str) -> None:
+    """A program that runs on while its data are switched, in one step, plays what lies there now."""
+    for number in "12":
+        with closing(JsonlStore(tmp_path / number / "calls.jsonl")) as made:
+            made.put(A, line_of(A, number))
+    link = tmp_path / name.partition("/")[0]
+    end = "" if "/" in name else "/calls.jsonl"
+    link.symlink_to(f"1{end}")
+    with closing(JsonlStore(tmp_path / name)) as store:
+        assert store.get(A) == line_of(A, "1")
+        (tmp_path / "new").symlink_to(f"2{end}")
+        (tmp_path / "new").replace(link)
+        assert store.get(A) == line_of(A, "2")
+        store.put(B, line_of(B))
+    assert dict(JsonlStore(tmp_path / "1" / "calls.jsonl")) == {A: line_of(A, "1")}
+    assert dict(JsonlStore(tmp_path / "2" / "calls.jsonl")) == {A: line_of(A, "2"), B: line_of(B)}
+
+
+def test_a_disk_that_cannot_be_read_is_no_file_without_recordings(
+    store: JsonlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever copies or compacts a store must not take lines that cannot be read for lines that are gone."""
+    for key in KEYS:
+        store.put(key, line_of(key))
+    assert store.get(A)
+    real, bad = indexed.pread, line_of(B)
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        data = real(fd, size, offset)
+        if bad in data:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return data
+
+    monkeypatch.setattr(indexed, "pread", pread)
+    for ask in (lambda: store.get(B), lambda: list(store), lambda: list(reversed(store))):
+        with pytest.raises(StoreError, match="cannot be read"):
+            ask()
+    monkeypatch.undo()
+    assert store.get(B) == bad
+
+
+@pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+def test_a_file_that_changes_while_its_problems_are_looked_for(
+    path: Path, store: JsonlStore, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
+) -> None:
+    """They are told of the file as it was; nobody looks for ever."""
+    path.write_bytes(line_of(A) + b"\n" + b"torn\n")
+    assert "the first is line 2" in (store.problems or "")
+    refresh = store._refresh
+
+    def refreshed() -> None:
+        refresh()
+        change(path)
+
+    monkeypatch.setattr(store, "_refresh", refreshed)
+    assert "1 line is skipped" in (store.problems or "")
+
+
+@pytest.mark.parametrize("name", ["a\0b.jsonl", "a\0b.db", "a\0b/"])
+def test_a_path_that_no_file_can_have(name: str) -> None:
+    """A slip in a settings file is told as any other store that cannot be used."""
+    with pytest.raises(StoreError, match="cannot be the path of a file"):
+        open_store(name)
 
 
 def test_a_clock_that_goes_backwards(path: Path, store: JsonlStore) -> None:
