@@ -60,7 +60,8 @@ class SqliteStore:
         self._limits = limits
         self._connection: sqlite3.Connection | None = None
         self._witness: Witness | None = None
-        self._opened: tuple[int, int, int] = (0, 0, 0)
+        self._opened: tuple[float, ...] = (0,)
+        self._frozen = False  # opened as a file that never changes
         self._touched: dict[str, int] = {}
         self._aged = 0.0
 
@@ -75,7 +76,7 @@ class SqliteStore:
             if self._limits and (now := int(_now())) - row[1] > _USED:
                 self._touched[row[2]] = now
                 if len(self._touched) > _BATCH:
-                    self._note_use(connection)
+                    self._note_use_if_possible(connection)
             return bytes(row[0])
 
         return self._with(read, None)
@@ -178,8 +179,7 @@ class SqliteStore:
         """Let go of the file; the store may be used again afterwards."""
         with _LOCK:
             if self._connection is not None and self._touched and self._is_ours():
-                with suppress(sqlite3.Error):  # how recently they were used is no reason to fail
-                    self._note_use(self._connection)
+                self._note_use_if_possible(self._connection)
             self._drop()
 
     def __del__(self) -> None:
@@ -196,6 +196,16 @@ class SqliteStore:
             "UPDATE recordings SET used = max(used, ?) WHERE key = ?",
             [(used, key) for key, used in touched.items()],
         )
+
+    def _note_use_if_possible(self, connection: sqlite3.Connection) -> None:
+        # How recently they were used is no reason to fail, nor to wait.
+        with suppress(sqlite3.Error):
+            connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                with _transaction(connection):
+                    self._note_use(connection)
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
 
     def _evict(self, connection: sqlite3.Connection, now: int) -> None:
         limits, went = self._limits, 0
@@ -233,13 +243,12 @@ class SqliteStore:
 
     def _connected(self, create: bool) -> sqlite3.Connection | None:
         try:
-            there = os.stat(self._path)
-            facts = (os.getpid(), there.st_dev, there.st_ino)
+            facts = self._facts()
         except (FileNotFoundError, NotADirectoryError):
             if not create:
                 self._drop()
                 return None
-            facts = (os.getpid(), -1, -1)
+            facts = (0,)
         if facts == self._opened and self._is_ours():
             return self._connection
         self._drop()  # another process's, or of a file that lies there no longer
@@ -247,9 +256,17 @@ class SqliteStore:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
         if not self._open(create):
             return None
-        there = os.stat(self._path)
-        self._opened = (os.getpid(), there.st_dev, there.st_ino)
+        if not self._frozen:
+            self._opened = self._facts()
         return self._connection
+
+    def _facts(self) -> tuple[float, ...]:
+        """By which the file that is open is known to be the one that lies there; and to be unchanged, if that matters."""
+        there = os.stat(self._path)
+        facts = (os.getpid(), there.st_dev, there.st_ino)
+        if not self._frozen:
+            return facts
+        return (*facts, there.st_size, there.st_mtime_ns, os.path.exists(self._path + "-wal"))
 
     def _is_ours(self) -> bool:
         """Whether there is a connection of this process, which nobody has closed the files of."""
@@ -258,8 +275,10 @@ class SqliteStore:
 
     def _open(self, create: bool) -> bool:
         """Whether there is a database now; an empty file is none yet."""
-        self._opened, self._witness = (os.getpid(), -1, -1), Witness()
+        self._opened, self._witness = (os.getpid(),), Witness()
         connection = self._connection = self._connect(create)
+        if self._frozen:
+            self._opened = self._facts()  # before anything is read
         # What is committed survives the death of the process; after a power cut the last moments may be missing.
         connection.execute("PRAGMA synchronous = NORMAL")
         if _one(connection, "PRAGMA application_id") == _ID:
@@ -279,7 +298,7 @@ class SqliteStore:
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
         with _transaction(connection):
             if _one(connection, "PRAGMA application_id") != _ID:
-                for statement in _statements():
+                for statement in _TABLES.split(";\n"):  # not executescript, which commits
                     connection.execute(statement)
         return True
 
@@ -288,10 +307,9 @@ class SqliteStore:
 
         # Beside the file SQLite needs two of its own, unless nobody can write there anyway.
         writable = create or os.access(os.path.dirname(self._path), os.W_OK)
-        how = (
-            "rwc" if create else "rw" if writable or os.path.exists(self._path + "-wal") else "ro&immutable=1"
-        )
-        path = quote(self._path.replace(os.sep, "/"))
+        self._frozen = not writable and not os.path.exists(self._path + "-wal")
+        how = "rwc" if create else "ro&immutable=1" if self._frozen else "rw"
+        path = quote(os.fsencode(self._path.replace(os.sep, "/")))
         return sqlite3.connect(
             f"file:{'/' if os.name == 'nt' else ''}{path}?mode={how}",
             uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False,
@@ -338,12 +356,3 @@ class _transaction:
 
 def _one(connection: sqlite3.Connection, sql: str) -> Any:
     return connection.execute(sql).fetchone()[0]
-
-
-def _statements() -> Iterator[str]:
-    rest = ""
-    for line in _TABLES.strip().splitlines():
-        rest += line + "\n"
-        if sqlite3.complete_statement(rest):
-            yield rest
-            rest = ""

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,69 @@ def test_a_folder_that_cannot_be_written(
         reader.delete(A)
     reader.close()
     assert [file.name for file in path.parent.iterdir()] == ["calls.db"]
+
+
+def test_what_others_write_into_a_folder_that_we_cannot_write(
+    path: Path, reopen: Callable[..., SqliteStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that mounts the cache read-only sees what the machine goes on recording."""
+    with closing(SqliteStore(path)) as writer:
+        writer.put(A, line_of(A, "1"))
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode == os.R_OK and real(path, mode))
+    reader = reopen()
+    assert reader.get(A) == line_of(A, "1")
+    with closing(SqliteStore(path)) as writer:
+        writer.put(A, line_of(A, "2"))
+        assert reader.get(A) == line_of(A, "2")
+        writer.put(B, line_of(B))
+        assert reader.get(B) == line_of(B)
+        reader.close()
+    assert reader.get(A) == line_of(A, "2")  # opened as a file that never changes, once more
+    with closing(SqliteStore(path)) as writer:
+        for key in KEYS:
+            writer.put(key, line_of(key, "3" * 10_000))
+    assert dict(reader) == {key: line_of(key, "3" * 10_000) for key in KEYS}
+
+
+@pytest.mark.parametrize("obstacle", ["read-only", "locked"])
+def test_a_hit_does_not_need_to_write(
+    path: Path,
+    reopen: Callable[..., SqliteStore],
+    clock: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+    obstacle: str,
+) -> None:
+    """When recordings were last used is noted where that is possible, and else not; nobody waits for it."""
+    keys = [f"{number:032x}" for number in range(300)]
+    writer = reopen()
+    for key in keys:
+        writer.put(key, line_of(key))
+    clock(1000)
+    holder = sqlite3.connect(path, isolation_level=None)
+    if obstacle == "read-only":
+        writer.close()
+        monkeypatch.setattr(os, "access", lambda path, mode: mode == os.R_OK)
+    else:
+        holder.execute("BEGIN IMMEDIATE")
+    reader = reopen(count=1000)
+    for key in keys:
+        assert reader.get(key) == line_of(key)
+    reader.close()
+    holder.close()
+
+
+def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    """On Linux the name of a file is any bytes."""
+    name = tmp_path / os.fsdecode(b"a\xff?%41#.db")
+    try:
+        name.touch()
+    except OSError:
+        pytest.skip("no such names here")
+    with closing(SqliteStore(name)) as store:
+        store.put(A, line_of(A))
+    with closing(SqliteStore(name)) as store:
+        assert store.get(A) == line_of(A)
 
 
 def test_a_writer_that_holds_on_to_it(
