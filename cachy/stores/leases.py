@@ -12,6 +12,7 @@ waiting for them) and go on without it.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from contextlib import suppress
 from hashlib import blake2b
@@ -27,7 +28,9 @@ _SLOT = 8
 _PLACES = 2**30  # after the slots; what Windows can lock ends at 2**31
 _BEAT = 1.0  # seconds between two signs of life
 _PAUSE = 0.02  # seconds between two looks at a lease of another process
-_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS = os.O_RDWR | os.O_CREAT
+for _name in ("O_BINARY", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"):
+    _FLAGS |= getattr(os, _name, 0)
 
 # Re-entrant: the garbage collector, which runs anywhere, may end a call that nobody reads.
 _lock = RLock()
@@ -47,19 +50,36 @@ class _File:
     def ready(self) -> bool:
         """Whether it can be used; opened if need be."""
         try:
-            # A daemon closes what it finds open; then the number is perhaps another file's.
-            if self._facts is not None and _facts(self.fd) == self._facts:
+            if links := self._links():
                 return True
+            if links == 0:  # somebody cleared the cache: who comes next looks into another file
+                if self.held:
+                    return True
+                os.close(self.fd)
+            self._facts = None
             self.held.clear()
             folder = user_folder("cache")
             if folder is None:
                 return False
             os.makedirs(folder, exist_ok=True)
             self.fd = os.open(os.path.join(folder, "leases"), _FLAGS, 0o600)
-            self._facts = _facts(self.fd)
+            now = os.fstat(self.fd)
+            if not _is_ours(now):
+                os.close(self.fd)
+                return False
+            self._facts = _facts(now)
             return True
         except OSError:
             return False
+
+    def _links(self) -> int | None:
+        """How many names the file has; None when it is not open: a daemon closes what it finds open, and then the number
+        is perhaps another file's."""
+        try:
+            now = os.fstat(self.fd)
+        except OSError:
+            return None
+        return now.st_nlink if _facts(now) == self._facts else None
 
     def note(self, place: int, moment: int) -> None:
         """Write the slot of this place, whose lock is held."""
@@ -77,13 +97,24 @@ class _File:
     def stalled(self, place: int) -> bool:
         """Whether nothing has moved there for too long."""
         noted = int.from_bytes(pread(self.fd, _SLOT, place % _SLOTS * _SLOT), "little")
+        if not noted:
+            # Stopped before it could say so, or another call with this slot has ended: time counts from now on.
+            with suppress(OSError):
+                self.note(place, _moment())
+            return False
         age = _clock() - (noted >> 1) / 1000
-        return noted > 0 and not -1 < age < (PATIENCE if noted & 1 else LONGEST)
+        return not -1 < age < (PATIENCE if noted & 1 else LONGEST)
 
 
-def _facts(fd: int) -> tuple[int, int]:
-    status = os.fstat(fd)
+def _facts(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Whether it is a plain file of the user's. Another user, who may write into the folder where people share one,
+    could hold our calls up, or have us write into a file of ours."""
+    mine = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    return mine and stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
 
 
 _file = _File()
@@ -126,8 +157,7 @@ def take(store: str, key: str, flight: Flight) -> Flight | None:
 
     Else what to wait for before asking again: the call of another process. Never raises.
     """
-    digest = blake2b(f"{store}\0{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    place = int.from_bytes(digest, "little") % _PLACES
+    place = _place(store, key)
     with _lock:
         try:
             if not _file.ready() or place in _file.held:
@@ -142,6 +172,11 @@ def take(store: str, key: str, flight: Flight) -> Flight | None:
             return _awaited(place)
         except OSError:  # no locks on this file system, or a full disk
             return None
+
+
+def _place(store: str, key: str) -> int:
+    digest = blake2b(f"{store}\0{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") % _PLACES
 
 
 def _moment() -> int:

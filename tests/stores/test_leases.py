@@ -189,6 +189,67 @@ def test_a_daemon_that_closed_what_was_open(folder: Path, tmp_path: Path) -> Non
     os.close(fd)
 
 
+def test_a_daemon_that_closed_what_was_open_and_opens_nothing() -> None:
+    """The file is opened again."""
+    flight, _ = take()
+    os.close(leases._file.fd)
+    flight.land()
+    assert take()[0].lease is not None
+
+
+def test_a_leader_that_is_stopped_before_it_could_note_the_time(
+    other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it for ever: the time counts from the first look on."""
+    other(A)
+    place = leases._place("store", A)
+    assert take()[1] is not None
+    leases._file.note(place, 0)  # what the file says between its lock and its first note
+    _, awaited = take()
+    assert awaited is not None
+    awaited.wait(0.05)
+    assert not awaited.landed
+    monkeypatch.setattr(leases, "LONGEST", 0.0)
+    awaited.wait(10)
+    assert awaited.landed
+    assert take()[1] is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no file that is open")
+def test_a_cache_folder_that_was_cleared(folder: Path, other: Any) -> None:
+    """A program that runs on and one that is started then wait for each other again."""
+    flight, _ = take()
+    (folder / "leases").unlink()
+    flight.moved()
+    assert take()[0].lease is None  # it still holds what it held
+    flight.land()
+    assert take(B)[0].lease is not None
+    assert not other(B).leads
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX system")
+@pytest.mark.parametrize("what", ["link", "second name", "pipe", "other owner"])
+def test_a_file_that_another_user_put_there(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Where people share a folder, nobody makes us write into a file of ours, or wait."""
+    folder.mkdir()
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    if what == "link":
+        (folder / "leases").symlink_to(precious)
+    elif what == "second name":
+        (folder / "leases").hardlink_to(precious)
+    elif what == "pipe":
+        os.mkfifo(folder / "leases")
+    else:
+        (folder / "leases").touch()
+        monkeypatch.setattr(os, "getuid", lambda: precious.stat().st_uid + 1)
+    flight, awaited = take()
+    assert (flight.lease, awaited) == (None, None)
+    assert precious.read_bytes() == b"precious"
+
+
 @pytest.mark.slow
 def test_many_processes_at_once_lead_one_by_one(tmp_path: Path) -> None:
     """Six processes that all want the same: at no time two lead."""
