@@ -90,6 +90,12 @@ def suspicion(path: str) -> str | None:
     return None
 
 
+def is_mine(status: os.stat_result) -> bool:
+    """Whether a file or folder is the user's own, and not everybody's to write. On Windows it always is: there the folders
+    of a user are closed to others."""
+    return not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & stat.S_IWOTH)
+
+
 def _real(path: str) -> str:
     return os.path.normcase(os.path.realpath(path))
 

@@ -56,6 +56,8 @@ def create(store: str) -> Index | None:
         return None
     try:
         os.makedirs(where, mode=0o700, exist_ok=True)
+        if not side_files.is_safe(where):
+            return None
         side_files.tidy(store, where)
         # Under a name that no other ever has: SQLite would take the journal that a killed process left beside a
         # former database of this name for the new one's (https://sqlite.org/howtocorrupt.html#_unlink_).

@@ -20,7 +20,7 @@ from threading import RLock, Thread
 
 from ..clocks import monotonic as _clock
 from ..flights import LONGEST, PATIENCE, Flight
-from ..trust import user_folder
+from ..trust import is_mine, user_folder
 from .locking import free_byte, pread, pwrite, take_byte
 
 _SLOTS = 2**18
@@ -113,8 +113,7 @@ def _facts(status: os.stat_result) -> tuple[int, int]:
 def _is_ours(status: os.stat_result) -> bool:
     """Whether it is a plain file of the user's. Another user, who may write into the folder where people share one,
     could hold our calls up, or have us write into a file of ours."""
-    mine = not hasattr(os, "getuid") or status.st_uid == os.getuid()
-    return mine and stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
+    return is_mine(status) and stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
 
 
 _file = _File()

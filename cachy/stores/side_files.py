@@ -5,6 +5,7 @@ not import SQLite.
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from hashlib import blake2b
 
@@ -27,17 +28,27 @@ def start(store: str) -> str:
 
 
 def of(store: str) -> list[str]:
-    """The indexes of the store at an absolute path, the newest first."""
+    """The indexes of the store at an absolute path that the user has made, the newest first."""
     where, ours = folder(), start(store)
-    try:
-        entries = [
-            entry
-            for entry in os.scandir(where or os.devnull)
-            if entry.name.startswith(ours) and entry.name.endswith(".sqlite")
-        ]
-        return [entry.path for entry in sorted(entries, key=lambda entry: -entry.stat().st_mtime_ns)]
-    except OSError:
+    if where is None or not is_safe(where):
         return []
+    made: list[tuple[int, str]] = []
+    with suppress(OSError), os.scandir(where) as entries:
+        for entry in entries:
+            if entry.name.startswith(ours) and entry.name.endswith(".sqlite"):
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and trust.is_mine(status):
+                    made.append((-status.st_mtime_ns, entry.path))
+    return [path for _, path in sorted(made)]
+
+
+def is_safe(where: str) -> bool:
+    """Whether nobody but the user can put anything into a folder, which SQLite would take for its own. Where people
+    share a cache folder, anybody may have made that one."""
+    try:
+        return trust.is_mine(os.stat(where))
+    except OSError:
+        return False
 
 
 def tidy(store: str, where: str) -> None:

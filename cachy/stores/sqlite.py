@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from threading import RLock
 from typing import Any, TypeVar
 
@@ -264,9 +264,8 @@ class SqliteStore:
         """By which the file that is open is known to be the one that lies there; and to be unchanged, if that matters."""
         there = os.stat(self._path)
         facts = (os.getpid(), there.st_dev, there.st_ino)
-        if not self._frozen:
-            return facts
-        return (*facts, there.st_size, there.st_mtime_ns, os.path.exists(self._path + "-wal"))
+        log = self._frozen and os.path.exists(self._path + "-wal")
+        return (*facts, there.st_size, there.st_mtime_ns, log) if self._frozen else facts
 
     def _is_ours(self) -> bool:
         """Whether there is a connection of this process, which nobody has closed the files of."""
@@ -329,29 +328,20 @@ class SqliteStore:
 
     def _cannot(self, problem: Exception, writing: bool) -> StoreError:
         text = str(problem)
-        if isinstance(problem, sqlite3.DatabaseError) and (
-            "not a database" in text or "malformed" in text or "no such table" in text
-        ):
-            return StoreError(
-                f"{self.url} is not a file of recordings, or damaged; set CACHY_STORE to another path"
-            )
+        if any(words in text for words in ("not a database", "malformed", "no such table")):
+            what = "is not a file of recordings, or damaged"
+            return StoreError(f"{self.url} {what}; set CACHY_STORE to another path")
         other = "check that it is there and yours, or set CACHY_STORE to another path"
         todo = "make room" if "full" in text else other
         return StoreError(f"{self.url} cannot be {'written' if writing else 'read'} ({text}); {todo}")
 
 
-class _transaction:
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All of the block or nothing; other writers wait."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:  # commits, or rolls back
+        yield
 
 
 def _one(connection: sqlite3.Connection, sql: str) -> Any:

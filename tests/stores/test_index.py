@@ -366,6 +366,32 @@ def test_indexes_that_nobody_uses_are_deleted(
     assert file.stat().st_mode & 0o077 == 0 or os.name == "nt"
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("what", ["folder", "folder of everybody", "index", "link"])
+def test_an_index_that_another_user_may_have_made(
+    path: Path, folder: Path, tmp_path: Path, reopen: Callable[[], JsonlStore], what: str
+) -> None:
+    """Where people share a cache folder, one could hide recordings of another, or make them up from parts of others."""
+    assert reopen().get(NEW) is None
+    reopen()
+    (file,) = folder.iterdir()
+    with sqlite3.connect(file) as index:
+        index.execute("DELETE FROM place WHERE offset >= (SELECT max(offset) FROM place)")
+    index.close()
+    assert reopen().get(KEYS[-1]) is None  # such an index would be believed
+    reopen().close()
+    if what == "folder":
+        os.chown(folder, 12345, -1)
+    elif what == "folder of everybody":
+        folder.chmod(0o777)
+    elif what == "index":
+        os.chown(file, 12345, -1)
+    else:
+        file.rename(tmp_path / "elsewhere")
+        file.symlink_to(tmp_path / "elsewhere")
+    expect(reopen(), path)
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_store_that_nobody_closes_leaves_no_database_open(
     path: Path, reopen: Callable[[], JsonlStore]
