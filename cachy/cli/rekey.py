@@ -88,7 +88,7 @@ class _Work:
         """What there is to do. The store is only read."""
         moved = merged = masked = 0
         taken: set[bytes] = set()
-        for old, new in self._changed("Looking"):
+        for _, old, new in self._changed("Looking"):
             if old.key == new.key:
                 masked += 1
                 continue
@@ -100,18 +100,27 @@ class _Work:
 
     def do(self, front: Store | None) -> None:
         """Write them; `front` forgets what it keeps of them. A crash leaves each recording under its old key, its new
-        one, or both."""
-        for old, new in self._changed("Writing"):
-            there = self._store.get(new.key) if new.key != old.key else None
-            if there is None or Recording.from_line(there).at < new.at:
+        one, or both. What is recorded anew meanwhile stays as it is."""
+        for line, old, new in self._changed("Writing"):
+            if self._store.get(old.key) != line:
+                continue
+            if new.key == old.key or not self._has_newer(new):
                 self._store.put(new.key, new.to_line())
             if new.key != old.key:
                 self._store.delete(old.key)
             if front is not None:
                 front.delete(old.key)
 
-    def _changed(self, what: str) -> Iterator[tuple[Recording, Recording]]:
-        """(as it is, as it would be recorded today) of each recording for which these differ."""
+    def _has_newer(self, new: Recording) -> bool:
+        """Whether a recording is there already that is at least as new. A damaged one is none."""
+        there = self._store.get(new.key)
+        try:
+            return there is not None and Recording.from_line(there).at >= new.at
+        except ValueError:
+            return False
+
+    def _changed(self, what: str) -> Iterator[tuple[bytes, Recording, Recording]]:
+        """(its line, as it is, as it would be recorded today) of each recording for which these differ."""
         self.damaged = 0
         entries = shelf.entries(self._store, newest_first=False)
         for entry in progress(entries, len(self._store), what):
@@ -125,7 +134,7 @@ class _Work:
                 continue
             answer = replace(old.response, body=redact.mask_bytes(old.response.body), echo=_echo(old, wanted))
             if wanted.key != old.key or answer.body != old.response.body:
-                yield old, replace(old, key=wanted.key, request=wanted.data(), response=answer)
+                yield entry.line, old, replace(old, key=wanted.key, request=wanted.data(), response=answer)
 
     def _today(self, recording: Recording) -> Canonical:
         form = recording.request

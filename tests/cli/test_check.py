@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from cli.conftest import KEY, Run, ask
 from sdk.provider import Provider
 
 import cachy
+from cachy.cli import rekey
+from cachy.stores.jsonl import JsonlStore
 
 SECRET = "sk-proj-Zq1Xw2Ec3Rv4Tb5Yn6Um7Ik8Ol9Pa0"
 
@@ -173,6 +177,52 @@ def test_a_new_entry_of_ignore_needs_no_new_recording(project: Path, run: Run, p
     with cachy.using("replay", store="cachy.jsonl", summary=False, **settings):  # type: ignore[arg-type]
         assert asked("2030-01-01", "http://127.0.0.1:9") in answers
     assert json.loads(run("rekey", "--json")[1])["moved"] == 0
+
+
+@pytest.fixture
+def dated(project: Path, run: Run, provider: Provider) -> Path:
+    """Two recordings that today's rules make one."""
+    with cachy.using("auto", store="cachy.jsonl", hosts=["127.0.0.1:*"], summary=False):
+        for day in ("2026-11-21", "2026-11-22"):
+            ask(provider.url, "dated", messages=[{"role": "user", "content": f"What happened on {day}?"}])
+    (project / "pyproject.toml").write_text(
+        '[tool.cachy]\nignore = ["messages[*].content:date"]\nhosts = ["127.0.0.1:*"]\n', "utf-8"
+    )
+    return project / "cachy.jsonl"
+
+
+def test_rekey_puts_a_recording_in_the_place_of_a_damaged_one(dated: Path, run: Run) -> None:
+    """It does not break off where there is one."""
+    before = dated.read_bytes()
+    assert run("rekey", "--yes")[0] == 0
+    (after,) = dated.read_bytes().splitlines()
+    dated.write_bytes(before + after.replace(b'"status":200', b'"status":"200"') + b"\n")
+    status, _, err = run("rekey", "--yes")
+    assert (status, "1 damaged left alone" in err) == (0, True)
+    assert dated.read_bytes() == after + b"\n"
+    assert findings(run) == []
+
+
+def test_what_is_recorded_while_rekey_writes_is_kept(
+    dated: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that still goes by the old rules records anew under an old key: that answer is not deleted."""
+    keys = [line[8:40].decode() for line in dated.read_bytes().splitlines()]
+    fresh = dated.read_bytes().splitlines()[1].replace(b'"status":200', b'"status":201')
+
+    def progress(items: Iterator[Any], _: int, what: str) -> Iterator[Any]:
+        for number, item in enumerate(items):
+            if (what, number) == ("Writing", 1):
+                with closing(JsonlStore(dated)) as program:
+                    program.put(keys[1], fresh)
+            yield item
+
+    monkeypatch.setattr(rekey, "progress", progress)
+    assert run("rekey", "--yes")[0] == 0
+    left = dict(JsonlStore(dated))
+    assert len(left) == 2
+    assert left.pop(keys[1]) == fresh
+    assert keys[0] not in left
 
 
 def test_uploads_keep_their_keys(project: Path, run: Run, provider: Provider) -> None:
