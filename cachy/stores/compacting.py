@@ -15,13 +15,17 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
+from errno import EBUSY
 from typing import BinaryIO
 
+from ..clocks import utc
 from . import StoreError
 from .locking import lock, unlock
 
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _IN_PLACE = sys.platform == "win32"  # where nobody can replace a file that somebody holds open
+_START, _END = ".cachy-", ".tmp"  # of the name of the file aside
+_STALE = 3600  # seconds after which such a file is one of a process that was killed
 
 
 def compact(path: str, lines: Iterable[tuple[str, bytes]], in_place: bool = _IN_PLACE) -> tuple[int, int]:
@@ -30,7 +34,8 @@ def compact(path: str, lines: Iterable[tuple[str, bytes]], in_place: bool = _IN_
     Args:
         path: of the store's file.
         lines: every live (key, line) of the store, oldest first; not read before the size of the file is known.
-        in_place: write into the old file under the lock, from a copy that stays until that is done. For Windows.
+        in_place: write into the old file under the lock, from a copy that stays until that is done. For Windows; done
+            elsewhere, too, for a file that is a mount of its own (as in a container).
 
     Raises StoreError when the file is replaced meanwhile (nothing is changed then), and OSError.
     """
@@ -39,7 +44,8 @@ def compact(path: str, lines: Iterable[tuple[str, bytes]], in_place: bool = _IN_
     fd = os.open(path, os.O_RDWR | _FLAGS)
     try:
         known, before = _size(fd, path)
-        handle, aside = tempfile.mkstemp(prefix=".cachy-", suffix=".tmp", dir=folder)
+        _tidy(folder)
+        handle, aside = tempfile.mkstemp(_END, _START, folder)
         try:
             with os.fdopen(handle, "wb") as out:
                 for _, line in lines:
@@ -76,17 +82,35 @@ def _finish(fd: int, path: str, known: int, before: int, out: BinaryIO, aside: s
         _copy_rest(fd, before, out)
         out.flush()
         os.fsync(out.fileno())
-        if in_place:
+        if in_place or not _replaced(fd, path, aside):
             _overwrite(fd, aside)
-        else:
-            shutil.copymode(path, aside)
-            with suppress(OSError, AttributeError):  # Only root may give files away.
-                facts = os.fstat(fd)
-                os.chown(aside, facts.st_uid, facts.st_gid)
-            os.replace(aside, path)
-            _sync_folder(os.path.dirname(path))
     finally:
         unlock(fd)
+
+
+def _replaced(fd: int, path: str, aside: str) -> bool:
+    """Put the file aside in the place of the old one; False where that is a mount."""
+    shutil.copymode(path, aside)
+    with suppress(OSError, AttributeError):  # Only root may give files away.
+        facts = os.fstat(fd)
+        os.chown(aside, facts.st_uid, facts.st_gid)
+    try:
+        os.replace(aside, path)
+    except OSError as problem:
+        if problem.errno != EBUSY:
+            raise
+        return False
+    _sync_folder(os.path.dirname(path))
+    return True
+
+
+def _tidy(folder: str) -> None:
+    """Delete what a killed process left: a copy of a store, which `git add .` would take."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            aside = entry.name.startswith(_START) and entry.name.endswith(_END)
+            if aside and entry.stat(follow_symlinks=False).st_mtime < utc() - _STALE:
+                os.unlink(entry.path)
 
 
 def _copy_rest(fd: int, start: int, out: BinaryIO) -> None:

@@ -198,6 +198,41 @@ def test_a_link_stays_a_link(store: Path) -> None:
     assert real.read_bytes() == wanted
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a file in a namespace of its own")
+def test_a_file_that_is_a_mount(store: Path) -> None:
+    """As in a container that is given one file: nothing can take its place, so it is written into."""
+    wanted = messy(store)
+    code = (
+        "import sys; from cachy.stores.compacting import compact; from cachy.stores.jsonl import JsonlStore\n"
+        "compact(sys.argv[1], iter(JsonlStore(sys.argv[1])))"
+    )
+    mounted = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" "$0" && exec "$@"', str(store)]
+    if (probe := subprocess.run([*mounted, "true"], capture_output=True, check=False)).returncode:
+        pytest.skip(f"cannot mount here: {probe.stderr.decode().strip()}")
+    done = subprocess.run(
+        [*mounted, sys.executable, "-c", code, str(store)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert store.read_bytes() == wanted
+    assert sorted(os.listdir(store.parent)) == ["cachy.jsonl", "pyproject.toml"]
+
+
+def test_what_a_killed_compact_left_is_cleared_away(store: Path) -> None:
+    """Nobody looks for a whole copy of a store under such a name, and `git add .` takes it."""
+    code = (
+        "import os, sys; from cachy.stores.compacting import compact\n"
+        "def lines():\n    yield '', b''\n    os._exit(9)\n"
+        "compact(sys.argv[1], lines())"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(store)], check=False).returncode == 9
+    (left,) = store.parent.glob(".cachy-*")
+    compact(str(store), iter(JsonlStore(store)))
+    assert left.exists()  # its process might be at it still
+    os.utime(left, (1, 1))
+    compact(str(store), iter(JsonlStore(store)))
+    assert sorted(os.listdir(store.parent)) == ["cachy.jsonl", "pyproject.toml"]
+
+
 WRITER = """
 import sys
 from cachy.stores.jsonl import JsonlStore
