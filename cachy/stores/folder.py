@@ -2,7 +2,8 @@
 
     cachy/5f/5f17331ab....rec       a line of facts, then the body of the answer as it is
     cachy/pycachy/0123abcd.rec      a line of pycachy
-    cachy/.gitattributes            keeps git from changing line ends: bodies are bytes
+    cachy/.gitattributes            keeps git from changing line ends, as bodies are bytes, and from making one answer
+                                    of two when it merges
 
 A file is written aside and renamed, so it is whole or not there; there is no lock and no index. The first line is the
 line of a recording (see `cachy.recording`) with `"size"`, the bytes of the body, in the place of the body.
@@ -31,7 +32,7 @@ SHARD = re.compile(r"[0-9a-f]{2}|" + PYCACHY)
 END = ".rec"
 _ASIDE = ".aside"
 _STALE = 3600  # seconds after which a file aside is one of a writer that was killed
-_BESIDE = {".gitattributes": b"* -text\n", ".gitignore": b"/.aside/\n"}
+_BESIDE = {".gitattributes": b"* -text -merge\n", ".gitignore": b"/.aside/\n"}
 _ANSWER = b',"response":{'
 _SIZE = re.compile(rb',"size":(\d+)\}\}$')
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -67,6 +68,8 @@ class FolderStore:
         Of a damaged file what there is of its first line: whoever parses it sees the damage and can tell.
         """
         data = self._read(key)
+        if self._broken:
+            self._broken.pop(key, None)
         if data is None:
             return None
         try:
@@ -149,7 +152,9 @@ class FolderStore:
 
     @property
     def problems(self) -> str | None:
-        """The damaged files among those that were read so far, in one line; or None."""
+        """The damaged files among those that were read so far, in one line; or None. Raises StoreError."""
+        for key in list(self._broken):
+            self.get(key)  # which may have been mended meanwhile
         for key, what in list(self._broken.items()):
             number = len(self._broken)
             more = f" (and {number - 1} more)" if number > 1 else ""

@@ -96,8 +96,17 @@ def test_a_damaged_file_costs_only_itself(path: Path, store: FolderStore, conten
     assert dict(store) == {B: line_of(B)}
     assert what in (store.problems or "")
     assert f"{A}.rec" in (store.problems or "")
-    store.put(A, line_of(A))
+    damaged = file_of(path, A)
+    damaged.write_bytes(folder.to_file(line_of(A)))  # by git, or another process
+    assert store.get(A) == line_of(A)
     assert store.problems is None
+    damaged.write_bytes(content)
+    assert dict(store) == {B: line_of(B)}
+    assert store.problems
+    damaged.unlink()
+    assert dict(store) == {B: line_of(B)}
+    assert store.problems is None
+    store.put(A, line_of(A))
     assert store.get(A) == line_of(A)
 
 
@@ -208,7 +217,28 @@ def test_the_same_key_on_two_branches_is_a_conflict_in_one_file(tmp_path: Path) 
         git(tmp_path, "add", "-A")
         git(tmp_path, "commit", "-qm", branch)
     assert git(tmp_path, "merge", "main", check=False).returncode == 1
-    assert dict(store) == {B: line_of(B)}
-    assert f"{A}.rec" in (store.problems or "")
+    assert dict(store) == {A: line_of(A, "theirs\n"), B: line_of(B)}
     git(tmp_path, "checkout", "--theirs", f"calls/{A[:2]}/{A}.rec")
     assert store.get(A) == line_of(A, "mine\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [[], ["-Xours"], ["-Xtheirs"]], ids=["by hand", "ours", "theirs"])
+def test_two_answers_are_never_mixed(tmp_path: Path, how: list[str]) -> None:
+    """Of two answers of many lines that differ in some, git would take the lines of one here, of the other there."""
+    git(tmp_path, "init", "-q", "-b", "main")
+    store = FolderStore(f"{tmp_path}/calls/")
+    answers = {}
+    for branch, place, year in (("main", -1, b"2020"), ("mine", 1, b"2021"), ("theirs", 7, b"2022")):
+        git(tmp_path, "checkout", "-q", "-B", branch, *([] if branch == "main" else ["main"]))
+        body = [f"data: {number}\n" for number in range(10)]
+        if place >= 0:
+            body[place] = "data: x\n"
+        answers[branch] = line_of(A, "".join(body)).replace(b"2026", year)
+        store.put(A, answers[branch])
+        git(tmp_path, "add", "-A")
+        git(tmp_path, "commit", "-qm", branch)
+    git(tmp_path, "checkout", "-q", "mine")
+    merged = git(tmp_path, "merge", *how, "theirs", check=False)
+    assert merged.returncode == (0 if how else 1)
+    assert store.get(A) == answers["theirs" if how == ["-Xtheirs"] else "mine"]
