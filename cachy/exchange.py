@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 # A body above this many bytes is kept on disk, so that an upload of any size needs constant memory.
 SPILL_BYTES = 8 * 1024 * 1024
 _BLOCK = 1024 * 1024
+_UNZIPPED = 64 * 1024 * 1024  # bytes
 
 Headers = tuple[tuple[str, str], ...]
 Echo = tuple[tuple[int | str, str], ...]
@@ -57,6 +58,20 @@ class Body:
                 return
             offset += len(block)
             yield block
+
+    def unzipped(self) -> Body:
+        """This body without its gzip (RFC 1952), whose bytes hold the time at which it was made; itself when it is
+        none, is damaged, or is large."""
+        if self.data is None or not self.data.startswith(b"\x1f\x8b"):
+            return self
+        import zlib
+
+        unzip = zlib.decompressobj(wbits=31)
+        try:
+            plain = unzip.decompress(self.data, _UNZIPPED)
+        except zlib.error:
+            return self
+        return Body(plain) if unzip.eof and not unzip.unused_data else self
 
     def __del__(self) -> None:
         # Closed here, not left to the file object: that one warns, and some programs turn warnings into errors.

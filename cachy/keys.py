@@ -5,7 +5,8 @@ The canonical request is a JSON object, every member left out when empty:
     {"method": "POST", "host": "api.openai.com", "path": "/v1/chat/completions",
      "query": [["name", "value"], ...],            sorted by name, secrets left out
      "headers": {"anthropic-beta": "..."},         only those that change the meaning
-     "body": {"json": ...}                         JSON compared as JSON, in the sense of RFC 8785
+     "body": {"json": ...}                         JSON compared as JSON, in the sense of RFC 8785; unzipped;
+                                                   a patch with its "type", which says how it is meant
            | {"form": [["name", "value"], ...]}    sorted by name
            | {"multipart": [part, ...]}            in order; boundary left out
            | {"type": "text/plain", "text": "..."}
@@ -19,6 +20,7 @@ sorted names and no spaces.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from hashlib import blake2b
@@ -38,6 +40,8 @@ _LONG = 1024  # characters: a base64 string or a text part above this enters as 
 _READABLE = 64 * 1024  # bytes: another text body up to this size is kept readable
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
 REMEMBERED = 16 * 1024  # bytes of a body up to which its canonical form is remembered
+_FORM = "application/x-www-form-urlencoded"
+_PLAIN_PATH = re.compile(rf"[A-Za-z0-9_.\-/{redact.PATH_SAFE}]+")  # which every client writes so
 _EXACT = 2**53  # integers above this are not exact as IEEE 754 doubles
 _NOTHING: Mapping[str, str] = {}
 
@@ -156,7 +160,7 @@ def _canonical(
     parts = urlsplit(url)
     form: dict[str, Any] = {"method": method, "host": host, "path": _path(parts.path)}
     if parts.query:
-        query = redact.query_that_counts(parse_qsl(parts.query, keep_blank_values=True), rules.secret)
+        query = redact.query_that_counts(_pairs(parts.query), rules.secret)
         if query:
             form["query"] = query
     if headers:
@@ -207,11 +211,17 @@ def again(form: dict[str, Any], rules: Rules, host: str) -> Canonical:
     return Canonical(_encode(form), tuple(made.numbers), made.dropped)
 
 
+def _pairs(text: str) -> list[tuple[str, str]]:
+    # What is escaped need not be UTF-8: other bytes are other characters.
+    return parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
+
+
 def _path(path: str) -> str:
-    if "%" not in path:
-        return path or "/"
+    if _PLAIN_PATH.fullmatch(path):
+        return path
     # Clients differ in what they escape. Segment by segment, so that an escaped slash stays one.
-    return "/".join(quote(unquote_to_bytes(segment), safe=redact.PATH_SAFE) for segment in path.split("/"))
+    segments = path.split("/")
+    return "/".join(quote(unquote_to_bytes(segment), safe=redact.PATH_SAFE) for segment in segments) or "/"
 
 
 def _headers(request: Request, rules: Rules) -> Pairs:
@@ -240,14 +250,20 @@ def _is_host_of(url: str, host: str) -> bool:
 
 def _body(body: Body, content_type: str, rules: Rules, made: Made) -> dict[str, Any]:
     kind = content_type.partition(";")[0].strip().lower()
+    if "json" in kind:
+        body = body.unzipped()
     if body.data is not None:
-        if "json" in kind or (not kind and body.data[:1] in (b"{", b"[")):
+        # Some clients call a form whatever they are not told the type of.
+        if "json" in kind or (kind in ("", _FORM) and body.data[:1] in (b"{", b"[")):
             try:
-                return {"json": _json(body.data, rules, made)}
+                value = {"json": _json(body.data, rules, made)}
             except (ValueError, RecursionError):
                 pass  # claims to be JSON and is not (or is JSON lines): it is what its bytes are
-        elif kind == "application/x-www-form-urlencoded":
-            pairs = parse_qsl(body.data.decode("utf-8", "surrogateescape"), keep_blank_values=True)
+            else:
+                # The same document is another change as a merge patch (RFC 7386) than as one of Kubernetes.
+                return {"type": kind, **value} if "patch" in kind else value
+        if kind == _FORM:
+            pairs = _pairs(body.data.decode("utf-8", "surrogateescape"))
             return {"form": sorted(([name, value] for name, value in pairs), key=itemgetter(0))}
     if kind.startswith("multipart/"):
         from . import multipart

@@ -129,6 +129,14 @@ KEPT_HEADERS = frozenset(
         "x-goog-upload-chunk-granularity",
         "x-goog-upload-control-url",
         "x-goog-upload-size-received",
+        # Where to poll for what a 202 has begun (Azure), how far an upload is (tus), what a file is (Dropbox, Google).
+        "operation-location",
+        "azure-asyncoperation",
+        "upload-offset",
+        "upload-length",
+        "dropbox-api-result",
+        "x-goog-hash",
+        "allow",
         "x-repo-commit",
         "x-linked-size",
         "x-linked-etag",
@@ -145,6 +153,16 @@ KEPT_HEADERS = frozenset(
         "openai-model",
         "openai-version",
     ]
+)
+
+_URLS = frozenset(
+    (
+        "location",
+        "operation-location",
+        "azure-asyncoperation",
+        "x-goog-upload-url",
+        "x-goog-upload-control-url",
+    )
 )
 
 # Shapes of keys, each strict enough that ordinary words do not have it. The text searched is JSON or SSE, so a
@@ -264,7 +282,7 @@ def blank_request(form: dict[str, Any], more: frozenset[str] = frozenset()) -> d
     if not isinstance(body, dict):
         return form
     if "json" in body:
-        body = {"json": _blank(body["json"], more)}
+        body = {**body, "json": _blank(body["json"], more)}
     elif "form" in body:
         body = {
             "form": [[name, BLANK if is_secret_name(name, more) else value] for name, value in body["form"]]
@@ -318,6 +336,6 @@ def answer_headers(
             continue
         if encoded and name in ("content-length", "content-encoding"):
             continue  # the body is stored decoded
-        is_url = name in ("location", "x-goog-upload-url", "x-goog-upload-control-url")
+        is_url = name in _URLS
         kept.append((name, mask_text(url_without_secrets(value) if is_url else value, known)))
     return tuple(kept)

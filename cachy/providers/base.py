@@ -37,7 +37,7 @@ def words(text: str) -> frozenset[str]:
 
 MEANING = words(
     "range if-range anthropic-beta anthropic-version openai-beta extra-parameters x-portkey-provider"
-    " helicone-target-url"
+    " helicone-target-url azureml-model-deployment"
 )
 """Request headers that change the meaning of a call, whichever service it goes to: gateways and clouds speak
 the dialects of several providers on one host."""

@@ -83,7 +83,8 @@ def _interactions(body: Json, made: Made) -> Json:
 _NORMALISE = in_turn(_one_spelling, _generate_content, _interactions, COMMON)
 
 # What an upload request asks for stands in its headers: start, upload, finalize; size and type of the file.
-_HEADERS = MEANING | {"x-goog-upload-*"}
+# A field mask says which fields an answer is to have.
+_HEADERS = MEANING | {"x-goog-upload-*", "x-goog-fieldmask"}
 
 PROVIDERS = (
     Provider(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -307,3 +309,82 @@ def test_what_is_remembered_of_a_request_is_not_taken_for_its_copy() -> None:
     copy = dataclasses.replace(one, body=Body(b'{"a":2}'))
     assert keys.canonical(copy, place).key != first.key
     assert keys.canonical(one, claim("other.example")).key != first.key
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def test_escapes_that_are_not_utf8_are_other_characters() -> None:
+    """`%FF` and `%FE` (Latin-1, say) are two texts, in a query and in a form; both used to be U+FFFD."""
+    assert len({key(url=f"https://h/p?q={text}") for text in ("%FF", "%FE", "%EF%BF%BD")}) == 3
+    assert len({key(f"q={text}".encode(), content_type=FORM) for text in ("%FF", "%FE", "%EF%BF%BD")}) == 3
+    assert key(url="https://h/p?q=%FF") == key(url="https://h/p?q=%ff")
+
+
+def test_json_that_is_called_a_form_is_compared_as_json() -> None:
+    """Python's urllib and curl call any body a form: in JSON, `+` and `%20` are no spaces."""
+    one = {"messages": [{"role": "user", "content": "1+1"}]}
+    other = {"messages": [{"role": "user", "content": "1 1"}]}
+    assert key(json.dumps(one).encode(), content_type=FORM) != key(
+        json.dumps(other).encode(), content_type=FORM
+    )
+    assert key(json.dumps(one, indent=1).encode(), content_type=FORM) == key(one)
+    assert key(b"[]=1+1", content_type=FORM) == key(b"[]=1%201", content_type=FORM)
+
+
+@pytest.mark.parametrize("path", ["/p/a|b", "/p/é", "/p/a^b", "/p/a b", "/p/[1]", '/p/"x"'])
+def test_what_a_client_leaves_unescaped_in_a_path_does_not_count(path: str) -> None:
+    """httpx sends `|`, `^` and brackets as they are, requests escapes them."""
+    assert key(url=f"https://h{path}") == key(url=f"https://h{quote(path, safe='/')}")
+
+
+def test_gzip_of_a_document_does_not_count() -> None:
+    """A zipped body holds the time at which it was made; what is no gzip or no JSON is compared as it is."""
+    raw = json.dumps(CHAT).encode()
+    zipped = [gzip.compress(raw, mtime=seconds) for seconds in (1, 2)]
+    assert {key(body, content_type="application/json") for body in zipped} == {key(CHAT)}
+    broken = [zipped[0][:-4], zipped[0] + b"more", zipped[0] + zipped[1], b"\x1f\x8bno gzip"]
+    assert len({key(body, content_type="application/json") for body in [raw, *broken]}) == 5
+    assert key(zipped[0], content_type="application/gzip") != key(zipped[1], content_type="application/gzip")
+
+
+def test_the_way_in_which_a_patch_is_meant_counts() -> None:
+    """One document, three changes: the type of a patch says which."""
+    kinds = ("merge-patch", "strategic-merge-patch", "apply-patch")
+    forms = [
+        keys.canonical(request(b'{"a":[1]}', content_type=f"application/{kind}+json"), claim())
+        for kind in kinds
+    ]
+    assert len({form.key for form in forms}) == len({form.redacted().key for form in forms}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("x-amz-target", "DynamoDB_20120810.DescribeTable", "DynamoDB_20120810.DeleteTable"),
+        ("x-amz-copy-source", "/bucket/a", "/bucket/b"),
+        ("x-amzn-sagemaker-target-model", "a.tar.gz", "b.tar.gz"),
+        ("x-ms-range", "bytes=0-9", "bytes=10-19"),
+        ("azureml-model-deployment", "blue", "green"),
+        ("soapaction", '"urn:Get"', '"urn:Delete"'),
+        ("dropbox-api-arg", '{"path":"/a"}', '{"path":"/b"}'),
+        ("x-goog-fieldmask", "places.id", "places.name"),
+        ("content-range", "bytes 0-9/30", "bytes 10-19/30"),
+        ("upload-offset", "0", "10"),
+        ("upload-metadata", "filename YQ==", "filename Yg=="),
+        ("destination", "https://h/a", "https://h/b"),
+        ("accept-profile", "public", "private"),
+        ("if-match", '"1"', '"2"'),
+        ("stripe-account", "acct_1", "acct_2"),
+        ("x-return-format", "markdown", "html"),
+    ],
+)
+def test_what_services_are_asked_in_headers_counts(name: str, one: str, other: str) -> None:
+    """With the same URL and body these headers ask for different things."""
+    plain = by_name("plain")
+    assert plain is not None
+    found = {
+        keys.canonical(Request("POST", "https://h/", ((name, value),), Body(b"{}")), Claim(plain, "h")).key
+        for value in (one, other)
+    }
+    assert len(found) == 2

@@ -124,3 +124,12 @@ def test_capabilities_in_urls_are_masked() -> None:
     assert "user" not in url
     assert "ssssss" not in url
     assert url.endswith("&x=1")
+
+
+def test_where_a_job_is_polled_is_kept_without_its_secrets() -> None:
+    """Azure's SDKs find the URL to poll in these headers only; a signature in it is masked."""
+    url = "https://r.cognitiveservices.azure.com/documentintelligence/results/7?api-version=2024-11-30"
+    for name in ("operation-location", "azure-asyncoperation"):
+        assert redact.answer_headers([(name, url)]) == ((name, url),)
+        ((_, kept),) = redact.answer_headers([(name, url + "&sig=SECRETSECRETSECRET")])
+        assert "SECRETSECRETSECRET" not in kept
