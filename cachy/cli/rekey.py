@@ -1,6 +1,6 @@
 """`cachy rekey`: bring recordings under the keys that today's rules and settings give to their requests.
 
-So a new entry of `ignore`, a wildcard in `hosts`, or a newer cachy need not cost what is recorded. Secrets are masked
+So a new entry of `ignore`, an alias in `hosts`, or a newer cachy need not cost what is recorded. Secrets are masked
 as they would be today, in answers too.
 """
 
@@ -146,7 +146,7 @@ class _Work:
         return again(form, rules, self._host(str(form["host"]), str(form["path"]))).redacted(self._names)
 
     def _host(self, host: str, path: str) -> str:
-        """The name that the setting `hosts` gives to a host today: a wildcard or an alias, mostly itself."""
+        """The name that the setting `hosts` gives to a host today: an alias or any port, mostly itself."""
         if "*" in host:
             return host
         parts = urlsplit(f"//{host}")

@@ -35,8 +35,9 @@ _MOST_HOSTS = 10_000  # remembered at once: a crawler meets hosts without end
 class Claim:
     """A call that cachy is responsible for.
 
-    `host` is the `host[:port]` that enters the canonical request: the alias or the wildcard of the rule that
-    matched (`localhost:*`), else the plain host in lower case, the scheme's own port left out.
+    `host` is the `host[:port]` that enters the canonical request: the alias of the rule that matched, else the plain
+    host in lower case; the scheme's own port left out, and `*` as the port where the rule leaves it open
+    (`localhost:*`).
     """
 
     provider: Provider
@@ -253,7 +254,8 @@ class Registry:
         name = written(scheme, host, port)
         for pattern, rule in self._rules:
             if pattern.matches(host, number):
-                name = rule.alias or (str(pattern) if pattern.is_wildcard else name)
+                # Ports are often random; hosts that a wildcard names are as different as any two.
+                name = rule.alias or (written("", host, ANY_PORT) if pattern.port == ANY_PORT else name)
                 named = by_name(rule.provider) if rule.provider else None
                 if rule.provider and named is None:
                     _tell_unknown(rule.provider)

@@ -90,8 +90,7 @@ class Pattern:
     """A host pattern of a provider or of the settings.
 
     `api.example.com` is that host at any port, `api.example.com:8000` at this one. A `*` is one or more whole
-    labels, or a part of one: `*.example.com`, `*-aiplatform.googleapis.com`. `localhost:*` is any port too,
-    and stands for all of them in the key.
+    labels, or a part of one: `*.example.com`, `*-aiplatform.googleapis.com`. `localhost:*` is any port.
     """
 
     __slots__ = ("_tail", "host", "port")
@@ -102,11 +101,6 @@ class Pattern:
         if not self.host or re.search(r"\s", self.host):
             raise ValueError(f"not a host: {text!r}")
         self._tail = self.host.rpartition("*")[2] if "*" in self.host else None
-
-    @property
-    def is_wildcard(self) -> bool:
-        """Whether one key stands for all hosts and ports that match."""
-        return self._tail is not None or self.port == ANY_PORT
 
     def matches(self, host: str, port: int) -> bool:
         """`host` as `plain_host` writes it."""
@@ -125,9 +119,6 @@ class Pattern:
                 return True
             above = above.partition(".")[2]
         return False
-
-    def __str__(self) -> str:
-        return written("", self.host, self.port)
 
 
 def _expression(host: str) -> str:
