@@ -19,17 +19,34 @@ from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit, urlunsplit
 
+from .key_shapes import PREFIXES, SHAPES
+
 BLANK = "[redacted]"
 
-SECRET_QUERY = frozenset(
+PERHAPS_SECRET = frozenset(
     [
         "key",
+        "token",
+        "upload_id",
+        "appid",
+        "app_key",
+        "access_key",
+        "user_key",
+        "api_token",
+        "auth",
+        "secret",
+        "session_token",
+    ]
+)
+"""Names of parameters that are secrets at providers and elsewhere as likely the name of a record or a page."""
+
+SECRET_QUERY = PERHAPS_SECRET | frozenset(
+    [
         "api_key",
         "apikey",
         "api-key",
         "access_token",
         "auth_token",
-        "token",
         "sig",
         "signature",
         "client_secret",
@@ -49,12 +66,12 @@ SECRET_QUERY = frozenset(
         "x-goog-signedheaders",
         "awsaccesskeyid",
         "googleaccessid",
-        "upload_id",
+        "client-secret",
+        "app_secret",
+        "apitoken",
+        "hapikey",
     ]
 )
-
-PERHAPS_SECRET = frozenset(("key", "token"))
-"""Names in a query that are secrets at providers and elsewhere as likely the name of a record or a page."""
 
 SECRET_HEADERS = frozenset(
     [
@@ -165,29 +182,6 @@ _URLS = frozenset(
     )
 )
 
-# Shapes of keys, each strict enough that ordinary words do not have it. The text searched is JSON or SSE, so a
-# key may follow an escape (`\nsk-...`, `\u00e9sk-...`) whose last character looks like part of a word.
-_PREFIXES = (
-    "sk-", "sk_", "AIza", "AKIA", "ASIA", "gsk_", "hf_", "xai-", "pplx-", "r8_", "ghp_", "gho_", "ghs_", "github_pat_",
-    "xoxb-", "xoxp-", "tvly-", "fw_", "csk-", "pa-", "ek_", "ya29.", "eyJ", "AQ.", "PRIVATE KEY-----",
-)  # fmt: skip
-_START = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
-_SHAPES = re.compile(
-    _START + r"(?:"
-    r"sk-(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{24,}"
-    r"|sk_(?:live_|test_)?(?=[A-Za-z]*\d)[A-Za-z0-9]{24,}"
-    r"|AIza[A-Za-z0-9_-]{35}"
-    r"|A(?:KIA|SIA)[A-Z0-9]{16}(?![A-Za-z0-9])"
-    r"|(?:gsk_|hf_|xai-|pplx-|r8_|csk-|tvly-|fw_|pa-|ek_)(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{28,}"
-    r"|gh[pos]_[A-Za-z0-9]{36}"
-    r"|github_pat_[A-Za-z0-9_]{40,}"
-    r"|xox[bp]-[A-Za-z0-9-]{20,}"
-    r"|ya29\.[A-Za-z0-9_-]{30,}"
-    r"|AQ\.[A-Za-z0-9_-]{40,}"
-    r"|eyJ[A-Za-z0-9_-]{16,}\.eyJ[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"
-    r")"
-    r"|-----BEGIN (?:RSA |EC |OPENSSH )?PRIVATE KEY-----[A-Za-z0-9+/=\\nr\s]{64,}?-----END"
-)
 _MARK = "REDACTED"
 # Words of a signature (AWS) that hide nothing.
 _NO_SECRETS = SECRET_HEADERS | {"AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"}
@@ -210,8 +204,8 @@ def mask_text(text: str, known: Iterable[str] = ()) -> str:
     for secret in known:
         if secret in text:
             text = text.replace(secret, mask(secret))
-    if any(prefix in text for prefix in _PREFIXES):
-        text = _SHAPES.sub(lambda match: mask(match.group()), text)
+    if any(prefix in text for prefix in PREFIXES):
+        text = SHAPES.sub(lambda match: mask(match.group()), text)
     return text
 
 
@@ -267,13 +261,18 @@ def query_that_counts(
     pairs: Iterable[tuple[str, str]], more: frozenset[str] = frozenset()
 ) -> list[list[str]]:
     """The parameters of a query that carry meaning, sorted by name; without its secrets."""
-    found = []
-    for name, value in pairs:
-        if not is_secret_name(name, more):
-            found.append([name, value])
-        elif (lower := name.lower()) in PERHAPS_SECRET and lower not in more:
-            found.append([name, value if len(value) < SHORTEST else mask(value)])
+    found = [[name, kept] for name, value in pairs if (kept := _kept(name, value, more)) is not None]
     return sorted(found, key=itemgetter(0))  # `sort=a&sort=b` is not `sort=b&sort=a`
+
+
+def _kept(name: str, value: str, more: frozenset[str]) -> str | None:
+    """What of the value of a parameter or field may be stored; None: nothing, it is a secret by its name."""
+    if not is_secret_name(name, more):
+        return value
+    lower = name.lower()
+    if lower not in PERHAPS_SECRET or lower in more:
+        return None
+    return value if len(value) < SHORTEST else mask(value)
 
 
 def blank_request(form: dict[str, Any], more: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -284,19 +283,22 @@ def blank_request(form: dict[str, Any], more: frozenset[str] = frozenset()) -> d
     if "json" in body:
         body = {**body, "json": _blank(body["json"], more)}
     elif "form" in body:
-        body = {
-            "form": [[name, BLANK if is_secret_name(name, more) else value] for name, value in body["form"]]
-        }
+        body = {"form": [[name, _blanked(name, value, more)] for name, value in body["form"]]}
     elif "multipart" in body:
         body = {
             "multipart": [
-                {**part, "text": BLANK}
-                if "text" in part and is_secret_name(part.get("name", ""), more)
+                {**part, "text": _blanked(part.get("name", ""), part["text"], more)}
+                if "text" in part
                 else part
                 for part in body["multipart"]
             ]
         }
     return {**form, "body": body}
+
+
+def _blanked(name: str, value: str, more: frozenset[str]) -> str:
+    kept = _kept(name, value, more)
+    return BLANK if kept is None else kept
 
 
 def _blank(value: Any, more: frozenset[str]) -> Any:

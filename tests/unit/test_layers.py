@@ -19,6 +19,7 @@ LAYERS = [
         "exchange",
         "trust",
         "redact",
+        "key_shapes",
         "sign_in",
         "multipart",
         "_bootstrap",

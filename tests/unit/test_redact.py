@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cachy import redact
@@ -18,6 +20,14 @@ KEYS = [
     "ghp_" + "a1B2" * 9,
     "tvly-dev-" + "a1B2" * 8,
     "pplx-" + "a1B2" * 12,
+    "glpat-" + "a1B2" * 5,
+    "nvapi-" + "a1B2" * 16,
+    "lsv2_pt_" + "a1b2" * 8 + "_a1b2a1b2a1",
+    "pcsk_" + "a1B2" * 17,
+    "dapi" + "a1b2" * 8,
+    "npm_" + "a1B2" * 9,
+    "SG." + "a1B2" * 5 + "xx." + "a1B2" * 10 + "abc",
+    "123456789:AA" + "a1B2" * 8 + "x",
     "eyJhbGciOiJIUzI1NiIsInR5.eyJzdWIiOiIxMjM0NTY3ODkw.SflKxwRJSMeKKF2QT4fwpMeJf36",
 ]
 
@@ -43,6 +53,10 @@ def test_every_shape_of_key_is_masked_wherever_it_stands(key: str, around: str) 
         "flask-sk-example",
         "a disk-12345678901234567890123456789",
         "AIzaShort",
+        "npm_config_registry_of_version2_and_more_words",
+        "at 12345678:AA",
+        "/services/TALKS/BOOKS/index",
+        "/webhooks/12345678901234567/short",
         "eyJub3QiOiJhIGp3dCJ9",
         "desk_live_work",
         "pa-1",
@@ -133,3 +147,37 @@ def test_where_a_job_is_polled_is_kept_without_its_secrets() -> None:
         assert redact.answer_headers([(name, url)]) == ((name, url),)
         ((_, kept),) = redact.answer_headers([(name, url + "&sig=SECRETSECRETSECRET")])
         assert "SECRETSECRETSECRET" not in kept
+
+
+@pytest.mark.parametrize(
+    ("path", "secret"),
+    [
+        ("/bot123456789:AAa1B2a1B2a1B2a1B2a1B2a1B2a1B2a1B2x/sendMessage", "a1B2a1B2"),
+        ("/services/T00000000/B00000000/a1B2a1B2a1B2a1B2a1B2a1B2", "a1B2a1B2"),
+        ("/api/webhooks/123456789012345678/" + "a1B2" * 17, "a1B2a1B2"),
+    ],
+)
+def test_a_secret_in_a_path_is_masked(path: str, secret: str) -> None:
+    """Telegram, Slack and Discord take the token in the path; what stands around it stays."""
+    masked = redact.mask_text(f'{{"path":"{path}"}}')
+    assert secret not in masked
+    assert masked.startswith(f'{{"path":"{path[:4]}')
+
+
+@pytest.mark.parametrize("name", ["appid", "access_key", "api_token", "key", "token", "secret", "upload_id"])
+def test_what_is_perhaps_a_secret_tells_requests_apart(name: str) -> None:
+    """Short values of such names are those of records and pages; long ones are masked, each differently. Fields of
+    forms and of multipart bodies as parameters of a query."""
+    values = ["7", "8", "a1b2" * 8, "b1b2" * 8]
+    found: list[list[str]] = [[], [], []]
+    for value in values:
+        found[0].append(str(redact.query_that_counts([(name, value)])))
+        bodies: list[dict[str, Any]] = [
+            {"form": [[name, value]]},
+            {"multipart": [{"name": name, "text": value}]},
+        ]
+        for kind, body in enumerate(bodies, 1):
+            found[kind].append(str(redact.blank_request({"body": body})))
+    for texts in found:
+        assert len(set(texts)) == 4
+        assert "a1b2a1b2" not in texts[2]
