@@ -21,7 +21,7 @@ from .notices import in_brief, say_once
 from .policy import Action, Found, decide
 from .providers import rpc
 from .recorded import Recorded
-from .redirects import STATUSES, Redirects
+from .redirects import STATUSES, Redirects, is_signed
 from .sign_in import is_sign_in
 from .stores import StoreError
 from .streaming import undisturbed
@@ -255,7 +255,7 @@ class Engine(Recorded):
         if recorded.status in STATUSES:
             leads_back = self.redirects.leads_back(request)
             self.redirects.note(request, recorded)
-            if leads_back:
+            if leads_back or is_signed(recorded):
                 return True
         if upload and not upload.live:
             return False  # there is nothing to cancel

@@ -182,7 +182,8 @@ _URLS = frozenset(
     )
 )
 
-_MARK = "REDACTED"
+MARK = "REDACTED"
+"""How a mask begins."""
 # Words of a signature (AWS) that hide nothing.
 _NO_SECRETS = SECRET_HEADERS | {"AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"}
 PATH_SAFE = "!$&'()*+,;=:@~"
@@ -193,10 +194,10 @@ SHORTEST = 16
 
 def mask(secret: str) -> str:
     """A string of the same length that does not tell the secret: `REDACTED3f9a...`; idempotent."""
-    if secret.startswith(_MARK):
+    if secret.startswith(MARK):
         return secret
     digest = blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
-    return (_MARK + digest + "x" * len(secret))[: len(secret)]
+    return (MARK + digest + "x" * len(secret))[: len(secret)]
 
 
 def mask_text(text: str, known: Iterable[str] = ()) -> str:

@@ -3,6 +3,8 @@
 A page that redirects until it gets a cookie, by way of a sign-in or to itself, and a server that sends from http to
 https (which no key tells apart) answer one request first with a redirect and then with what was asked for. A replay
 of the redirect would lead there again and again.
+
+One that leads to a signed address has lost the signature in its recording, and would have soon expired with it.
 """
 
 from __future__ import annotations
@@ -11,9 +13,15 @@ from urllib.parse import urljoin, urlsplit
 
 from .exchange import Request, Response
 from .providers.hosts import written
+from .redact import MARK
 
 STATUSES = frozenset((301, 302, 303, 307, 308))
 _MOST = 10_000  # that are remembered; far more than one chain has
+
+
+def is_signed(response: Response) -> bool:
+    """Whether a recorded redirect leads to an address whose signature, or key, was not recorded."""
+    return MARK in response.header("location")
 
 
 class Redirects:

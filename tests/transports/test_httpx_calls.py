@@ -340,6 +340,28 @@ def test_a_page_that_redirects_until_it_gets_a_cookie(
     assert len(server.calls) == called
 
 
+def test_a_redirect_to_a_signed_address(lib: Any, server: Any, using: Any, store: Any) -> None:
+    """What a host that is not recorded lies behind has a new signature in every run that may call."""
+
+    def page(handler: Any) -> None:
+        signature = f"X-Amz-Signature={len(server.calls):032d}"
+        where = server.url.replace("127.0.0.1", "localhost")
+        handler.head(302, location=f"{where}/blob?{signature}", content_length="0")
+
+    def blob(handler: Any) -> None:
+        signed = handler.path == f"/blob?X-Amz-Signature={len(server.calls) - 1:032d}"
+        handler.whole(b'"the file"' if signed else b'"denied"', 200 if signed else 403)
+
+    url = server.on("/page", page)
+    server.on("/blob", blob)
+    for _ in range(3):
+        with using(), lib.Client(follow_redirects=True) as client:
+            assert client.get(url).json() == "the file"
+    assert f"{1:032d}" not in store.read_text()
+    with using("replay"), lib.Client() as client:
+        assert client.get(url).status_code == 302
+
+
 def test_cookies_of_a_live_answer_reach_the_jar(lib: Any, server: Any, using: Any, store: Any) -> None:
     """Recording does not take a cookie from the client, and does not write it down."""
     url = server.on("/c", lambda h: h.whole(b"{}", set_cookie="session=abc123"))
