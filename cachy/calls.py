@@ -38,7 +38,12 @@ class Forward:
         self.first = first
 
     def answered(
-        self, status: int, headers: Headers, decode: Decode, http_version: str = "HTTP/1.1", reason: str = ""
+        self,
+        status: int,
+        headers: Headers,
+        decode: Decode,
+        http_version: str = "HTTP/1.1",
+        reason: str | None = None,
     ) -> Tee | None:
         """The head of the answer has arrived: a `Tee` to feed its raw body into, or None when it is of no interest."""
         call = self._call

@@ -146,7 +146,8 @@ class Response:
     chunks: tuple[tuple[int, int], ...] = ()
     ms: int = 0
     http_version: str = "HTTP/1.1"
-    reason: str = ""
+    reason: str | None = None
+    """What the server called the status; None: what the standard calls it."""
     partial: bool = False
     """Whether this is only as much as a consumer read that left before the end."""
     echo: Echo = ()

@@ -8,7 +8,7 @@ where it can be read without parsing the request):
      "response":{"status":200,"ms":812,"headers":[["content-type","application/json"]],"text":"..."}}
 
 `test` is the pytest test that recorded it, when one did (see `cachy.report.uses`). `response` holds `text` (UTF-8) or `base64`; `chunks` ([ms, length] pairs) when the body came in several pieces;
-`http` when the protocol was not HTTP/1.1; `reason` when the server said its own; `partial` when the consumer left and
+`http` when the protocol was not HTTP/1.1; `reason` when the server said its own, or none (""); `partial` when the consumer left and
 this is only the beginning of the answer; `echo` when the body repeats what the client had made up ([number of an id
 or name of a field, text] pairs, see `cachy.echo`).
 """
@@ -120,7 +120,7 @@ def _answer_to_json(response: Response) -> dict[str, Any]:
     answer: dict[str, Any] = {"status": response.status, "ms": response.ms}
     if response.http_version != "HTTP/1.1":
         answer["http"] = response.http_version
-    if response.reason:
+    if response.reason is not None:
         answer["reason"] = response.reason
     if response.partial:
         answer["partial"] = True
@@ -148,7 +148,7 @@ def _answer_from_json(answer: dict[str, Any]) -> Response:
         tuple([(ms, length) for ms, length in chunks]),
         answer.get("ms", 0),
         answer.get("http", "HTTP/1.1"),
-        answer.get("reason", ""),
+        answer.get("reason"),
         answer.get("partial", False),
         tuple([(name, text) for name, text in answer.get("echo", ())]),
     )

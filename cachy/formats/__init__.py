@@ -178,7 +178,7 @@ def question(method: Any, url: Any, headers: Headers, body: bytes) -> Request:
 
 
 def answer(
-    status: int, reason: str, headers: Headers, body: bytes, ms: int = 0, sent: int | None = None
+    status: int, reason: str | None, headers: Headers, body: bytes, ms: int = 0, sent: int | None = None
 ) -> Response:
     """An answer with its body decoded, without the headers that tell how it was sent.
 

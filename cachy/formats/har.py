@@ -50,7 +50,7 @@ def interaction(item: dict[str, Any]) -> Interaction:
     # A body should stand here decoded: one of which only that is known is.
     sent = max(0, given.get("bodySize") or 0)
     return Interaction(
-        request, answer(status, str(given.get("statusText") or ""), told, body, ms, sent), _at(item)
+        request, answer(status, given.get("statusText") or None, told, body, ms, sent), _at(item)
     )
 
 
@@ -140,7 +140,7 @@ def entry(request: Request, response: Response, at: str) -> str:
         },
         "response": {
             "status": response.status,
-            "statusText": response.reason,
+            "statusText": response.reason or "",
             "httpVersion": response.http_version,
             "cookies": [],
             "headers": _pairs(response.headers),

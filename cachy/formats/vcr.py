@@ -28,8 +28,8 @@ def interaction(item: dict[str, Any]) -> Interaction:
         given = {**given, "status": given["status_code"], "body": given["content"]}
     request = question(asked["method"], asked["uri"], _headers(asked), _body(asked))
     status = given["status"]
-    code, reason = (status["code"], status.get("message") or "") if isinstance(status, dict) else (status, "")
-    response = answer(int(code), str(reason), _headers(given), _body(given))
+    code, reason = (status["code"], status.get("message")) if isinstance(status, dict) else (status, None)
+    response = answer(int(code), str(reason) if reason else None, _headers(given), _body(given))
     at = item.get("recorded_at")
     return Interaction(
         request, response, at if isinstance(at, str) and len(at) == 20 and at[-1] == "Z" else ""
@@ -84,7 +84,7 @@ def entry(request: Request, response: Response, at: str) -> str:
         "response": {
             "body": {"string": _text(response.body)},
             "headers": _lists(response.headers),
-            "status": {"code": response.status, "message": response.reason},
+            "status": {"code": response.status, "message": response.reason or ""},
         },
         **({"recorded_at": at} if at else {}),
     }

@@ -9,7 +9,6 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from functools import lru_cache
-from http import HTTPStatus
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +19,7 @@ from ..notices import in_brief, say_once
 from ..streaming import Tee
 from .aiohttp_bodies import Collector, Payload
 from .aiohttp_replay import Connection, Protocol, Reader
-from .headers import raw_header
+from .headers import own_reason, phrase, raw_header
 from .patching import once_for_each_module
 
 _ESCAPED = "surrogateescape"  # how aiohttp reads headers
@@ -117,11 +116,14 @@ class Kit:
     def message(self, recorded: Response) -> Any:
         """The head of an answer as aiohttp's parser gives it."""
         raw, headers = _headers(recorded.headers)
+        reason = recorded.reason
         major, _, minor = recorded.http_version.partition("/")[2].partition(".")
         return self.module.http.RawResponseMessage(
             version=self.module.HttpVersion(int(major or 1), int(minor or 0)),
             code=recorded.status,
-            reason=recorded.reason or _phrase(recorded.status),
+            reason=phrase(recorded.status)
+            if reason is None
+            else raw_header(reason).decode("utf-8", _ESCAPED),
             headers=headers,
             raw_headers=raw,
             should_close=False,
@@ -175,7 +177,8 @@ class Kit:
     def _tee(self, verdict: Forward, response: Any, connection: Any, decoded: bool) -> None:
         try:
             version = f"HTTP/{response.version.major}.{response.version.minor}"
-            reason = "" if response.reason == _phrase(response.status) else response.reason or ""
+            said = (response.reason or "").encode("utf-8", _ESCAPED).decode("latin-1")
+            reason = own_reason(response.status, said)
             headers = tuple(
                 (n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in response.raw_headers
             )
@@ -234,14 +237,6 @@ def _headers(recorded: Headers) -> tuple[Any, Any]:
     raw = tuple([(raw_header(name), raw_header(value)) for name, value in recorded])
     pairs = [(name.decode("utf-8", _ESCAPED), value.decode("utf-8", _ESCAPED)) for name, value in raw]
     return raw, multidict.CIMultiDictProxy(multidict.CIMultiDict(pairs))
-
-
-@lru_cache(maxsize=64)
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
 
 
 def _as_is(_headers: Headers, raw: list[bytes]) -> Iterable[tuple[int, bytes]]:

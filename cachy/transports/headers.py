@@ -1,6 +1,24 @@
-"""Headers on their way from a recording to a client."""
+"""The head of an answer on its way between a recording and a client."""
 
 from __future__ import annotations
+
+from functools import lru_cache
+from http import HTTPStatus
+
+
+@lru_cache(maxsize=64)
+def phrase(status: int) -> str:
+    """What HTTP calls a status, or ""."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def own_reason(status: int, said: str) -> str | None:
+    """What to record of the words that a server gave with a status: nothing when they are the usual ones. Some
+    (Tomcat) give none."""
+    return None if said == phrase(status) else said
 
 
 def raw_header(text: str) -> bytes:

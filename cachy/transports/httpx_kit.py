@@ -16,7 +16,7 @@ from ..exchange import Body, Headers, Request, Response
 from ..keys import REMEMBERED
 from ..notices import in_brief, say_once
 from ..streaming import Incomplete
-from .headers import raw_header
+from .headers import own_reason, phrase, raw_header
 from .patching import once_for_each_module
 from .streams import AsyncTeeStream, ReplayStream, TeeStream
 
@@ -93,9 +93,8 @@ class Kit:
         """`response`, its stream wrapped (by `self.tee` or `self.async_tee`) so that a copy is kept."""
         headers = _answered(response)
         version = response.extensions.get("http_version", b"HTTP/1.1").decode("ascii", "replace")
-        reason = response.extensions.get("reason_phrase", b"").decode("ascii", "replace")
-        if reason == self.module.codes.get_reason_phrase(response.status_code):
-            reason = ""
+        said = response.extensions.get("reason_phrase")  # HTTP/2 has none
+        reason = None if said is None else own_reason(response.status_code, said.decode("latin-1"))
         at_hand = hasattr(response, "_content")  # a custom transport's answer that was never a stream
         decode = _as_is if at_hand else self._decode
         tee = verdict.answered(response.status_code, headers, decode, version, reason)
@@ -166,14 +165,13 @@ def _header(raw: tuple[bytes, bytes]) -> tuple[str, str]:
 
 @lru_cache(maxsize=64)
 def _head(
-    module: ModuleType, status: int, headers: Headers, reason: str, http_version: str
+    module: ModuleType, status: int, headers: Headers, reason: str | None, http_version: str
 ) -> tuple[Any, dict[str, bytes]]:
     """Headers, which a response copies quicker than it makes them, and extensions."""
     made = module.Headers([(raw_header(name), raw_header(value)) for name, value in headers])
     extensions = {"http_version": http_version.encode("ascii", "replace")}
     if http_version.startswith("HTTP/1"):
-        phrase = reason or module.codes.get_reason_phrase(status)
-        extensions["reason_phrase"] = phrase.encode("ascii", "replace")
+        extensions["reason_phrase"] = raw_header(phrase(status) if reason is None else reason)
     return made, extensions
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from .. import session as sessions
 from ..engine import Replay, Wait
 from ..exchange import Body, Headers, Request
 from .event_loops import landing, pause
+from .headers import own_reason, phrase
 from .patching import replace, restore
 from .streams import AsyncTeeStream, ReplayStream, TeeStream
 
@@ -138,7 +138,7 @@ def _head(verdict: Replay) -> dict[str, Any]:
     recorded = verdict.response
     return {
         "status": recorded.status,
-        "reason": recorded.reason or http.client.responses.get(recorded.status, ""),
+        "reason": phrase(recorded.status) if recorded.reason is None else recorded.reason,
         "headers": list(recorded.headers),
         "http_version": "HTTP/1.0" if recorded.http_version == "HTTP/1.0" else "HTTP/1.1",
     }
@@ -146,7 +146,7 @@ def _head(verdict: Replay) -> dict[str, Any]:
 
 def _answered(verdict: Forward, response: Any) -> Tee | None:
     headers = tuple((name.lower(), value) for name, value in response.headers)
-    reason = "" if response.reason == http.client.responses.get(response.status) else response.reason
+    reason = own_reason(response.status, response.reason)
     return verdict.answered(response.status, headers, _as_is, response.http_version, reason)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exchange import Headers
 from ..streaming import Decode, Tee, pieces, waits
+from .headers import own_reason, phrase
 from .streams import sleep
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def replayed(verdict: Replay, method: str) -> http.client.HTTPResponse:
     response = http.client.HTTPResponse(_Socket(file), method=method)  # type: ignore[arg-type]
     response.headers = response.msg = message
     response.status = response.code = recorded.status  # type: ignore[attr-defined]
-    response.reason = recorded.reason or http.client.responses.get(recorded.status, "")
+    response.reason = phrase(recorded.status) if recorded.reason is None else recorded.reason
     response.version = 10 if recorded.http_version == "HTTP/1.0" else 11
     response.chunked = length is None
     response.chunk_left = None
@@ -105,7 +106,7 @@ def _frames(verdict: Replay, chunked: bool) -> Iterator[bytes]:
 def listen(response: http.client.HTTPResponse, forward: Forward, decode: Decode) -> None:
     """Keep a copy of a live answer whose head has been read, while the program reads its body."""
     version = "HTTP/1.0" if response.version == 10 else "HTTP/1.1"
-    reason = "" if response.reason == http.client.responses.get(response.status) else response.reason
+    reason = own_reason(response.status, response.reason)
     tee = forward.answered(response.status, headers_of(response.msg), decode, version, reason)
     if tee is not None:
         response.fp = _Tap(response, tee)  # type: ignore[assignment]
