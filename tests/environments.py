@@ -68,10 +68,12 @@ def install(venv: Path, *what: str | Path) -> None:
 
 
 UNREACHABLE = re.compile(r"Failed to fetch|error sending request|dns error|Network connectivity", re.I)
+NOT_FOR_THIS_PYTHON = "does not satisfy Python"
 
 
 def environment(place: Path, wheel: Path, packages: tuple[str, ...]) -> Path:
-    """The interpreter of a new environment with these packages; skips the test when the package registry cannot be reached."""
+    """The interpreter of a new environment with these packages. Skips the test when the package registry cannot be
+    reached, or has one of them for other Pythons only; anything else that is wrong fails it."""
     tool = uv()
     if tool is None:
         pytest.skip("uv is not installed")
@@ -80,5 +82,7 @@ def environment(place: Path, wheel: Path, packages: tuple[str, ...]) -> Path:
     done = subprocess.run(command, env=clean(), capture_output=True, text=True, check=False)
     if done.returncode and UNREACHABLE.search(done.stderr):
         pytest.skip(f"the package registry cannot be reached: {done.stderr.strip().splitlines()[-1]}")
+    if done.returncode and NOT_FOR_THIS_PYTHON in " ".join(done.stderr.split()):
+        pytest.skip(f"not for this Python: {' '.join(done.stderr.split())[:300]}")
     assert done.returncode == 0, done.stderr
     return python

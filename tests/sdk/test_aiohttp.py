@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from environments import clean, executable, make_venv, uv
+from environments import clean, environment
 from sdk.provider import Provider
 from sdk.replaying import KEY
 
@@ -21,15 +21,7 @@ SDKS = ("fireworks-ai>=1", "huggingface_hub>=0.36,<1", "voyageai>=0.3")
 @pytest.fixture(scope="session")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with the SDKs and cachy."""
-    tool = uv()
-    if tool is None:
-        pytest.skip("uv, which makes the environment, is not installed")
-    found = executable(make_venv(tmp_path_factory.mktemp("aiohttp") / "venv"))
-    words = [*tool, "pip", "install", "--quiet", "--python", found, *SDKS, "aiohttp", wheel]
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"the SDKs could not be installed: {done.stderr.strip()[-300:]}")
-    return found
+    return environment(tmp_path_factory.mktemp("aiohttp"), wheel, (*SDKS, "aiohttp"))
 
 
 def test_a_second_process_sees_the_same(python: Path, provider: Provider, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from environments import clean, executable, make_venv, uv
+from environments import clean, environment
 from sdk.provider import Provider
 from sdk.replaying import KEY
 
@@ -27,16 +27,8 @@ Ask = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="session")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with LiteLLM and cachy."""
-    tool = uv()
-    if tool is None:
-        pytest.skip("uv, which makes the environment, is not installed")
-    found = executable(make_venv(tmp_path_factory.mktemp("litellm") / "venv"))
     # LiteLLM imports mcp when there are tools, and does not ask for it.
-    words = [*tool, "pip", "install", "--quiet", "--python", found, "litellm>=1.100", "mcp", wheel]
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"LiteLLM could not be installed: {done.stderr.strip()[-300:]}")
-    return found
+    return environment(tmp_path_factory.mktemp("litellm"), wheel, ("litellm>=1.100", "mcp"))
 
 
 @pytest.fixture

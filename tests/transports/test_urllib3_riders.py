@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from environments import clean, executable, make_venv, uv
+from environments import clean, environment
 
 pytestmark = pytest.mark.slow
 
@@ -53,15 +53,7 @@ print(kept.token)
 @pytest.fixture(scope="session")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with these SDKs and cachy."""
-    tool = uv()
-    if tool is None:
-        pytest.skip("uv, which makes the environment, is not installed")
-    found = executable(make_venv(tmp_path_factory.mktemp("riders") / "venv"))
-    words = [*tool, "pip", "install", "--quiet", "--python", found, *SDKS, wheel]
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"the SDKs could not be installed: {done.stderr.strip()[-300:]}")
-    return found
+    return environment(tmp_path_factory.mktemp("riders"), wheel, SDKS)
 
 
 def embeddings(handler: Any) -> None:
