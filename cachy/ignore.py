@@ -84,15 +84,21 @@ class Ignore:
             body["form"] = self._pairs("", body["form"])
         for part in body.get("multipart", ()):
             if "text" in part and "name" in part:
-                part["text"] = _applied(self._entries[""], {part["name"]: part["text"]})[part["name"]]
+                part["text"] = self._member("", part["name"], part["text"])
         if "query" in form:
             form["query"] = self._pairs("query", form["query"])
         if "headers" in form:
-            form["headers"] = _applied(self._entries["header"], form["headers"])
+            form["headers"] = {
+                name: self._member("header", name, value) for name, value in form["headers"].items()
+            }
 
     def _pairs(self, place: str, pairs: list[list[str]]) -> list[list[str]]:
-        entries = self._entries[place]
-        return sorted([name, _applied(entries, {name: value})[name]] for name, value in pairs)
+        # In the order that they have: of one name, that of its values may mean something.
+        return [[name, self._member(place, name, value)] for name, value in pairs]
+
+    def _member(self, place: str, name: str, value: str) -> Any:
+        found = _applied(self._entries[place], {name: value})
+        return found[name] if isinstance(found, dict) else found  # the entry `$` puts one marker for all
 
 
 def _applied(entries: list[_Entry], value: Any) -> Any:

@@ -107,6 +107,21 @@ def test_in_forms() -> None:
     assert made["body"] == {"form": [["a", "‹date›"], ["m[t]", "‹ignored›"], ["t", "‹ignored›"]]}
 
 
+def test_values_of_one_name_keep_their_order() -> None:
+    """With an entry that has nothing to do with them, too: `sort=a&sort=b` asks for something else than `sort=b&sort=a`."""
+    one, other = (form("x", request({}, query=query)) for query in ("?sort=a&sort=b", "?sort=b&sort=a"))
+    assert one != other
+    assert form("x", request(b"sort=a&sort=b", FORM)) != form("x", request(b"sort=b&sort=a", FORM))
+
+
+def test_the_whole() -> None:
+    """`$` is all that there is: each field of a form, each parameter, each header that counts."""
+    asked = request(b"b=1&a=2", FORM, query="?q=3", prefer="wait=3")
+    assert form("$", asked)["body"] == {"form": [["a", "‹ignored›"], ["b", "‹ignored›"]]}
+    assert form("query.$", asked)["query"] == [["q", "‹ignored›"]]
+    assert form("header.$", asked)["headers"] == {"prefer": "‹ignored›"}
+
+
 def test_in_multipart() -> None:
     """Text fields are marked, files are not looked into."""
     raw = (
