@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from environments import TREE, clean, executable, make_venv, uv
+from environments import TREE, clean, environment
 
 pytestmark = pytest.mark.slow
 
@@ -17,16 +17,7 @@ TESTS = [f"tests/transports/test_{name}.py" for name in NAMES]
 
 def test_the_previous_generation(wheel: Path, tmp_path: Path) -> None:
     """What holds for the newest urllib3, requests and boto3 holds for those of 2022 to 2024."""
-    tool = uv()
-    if tool is None:
-        pytest.skip("uv, which makes the environment, is not installed")
-    python = executable(make_venv(tmp_path / "venv"))
-    words = [*tool, "pip", "install", "--quiet", "--python", str(python), str(wheel), *GENERATION]
-    done = subprocess.run(
-        [*words, "pytest", "hypothesis"], env=clean(), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"the environment could not be made: {done.stderr.strip()[-300:]}")
+    python = environment(tmp_path, wheel, (*GENERATION, "pytest", "hypothesis"))
     # The script, not `python -m pytest`, which would put the tree in front of what is installed.
     script = python.with_name("pytest" + python.suffix)
     done = subprocess.run(
