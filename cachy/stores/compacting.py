@@ -3,7 +3,7 @@
 The new file is written aside and takes the place of the old one in one step, so that a crash at any moment leaves one
 of the two. Programs may go on recording meanwhile. Most is copied without keeping them waiting; then, under the lock
 that they write with, what they have added since. A writer that was waiting for that lock sees that the file is
-another one and writes into it (see `JsonlStore._append_to`).
+another one and writes into it (see `JsonlStore._append_now`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from contextlib import suppress
 from . import StoreError, cannot, check
 from .indexed import BLOCK, FLAGS, LOCK, IndexedFile
 from .lines import cut, runs, tombstone
-from .locking import lock, unlock
+from .locking import attempts, try_lock, unlock
 
 _CONFLICT = (b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>")
 _RECENT = 64  # lines kept in memory, those that were asked for last
@@ -51,21 +51,11 @@ class JsonlStore(IndexedFile):
         One of pycachy is not appended when there is one of its key: the first would win.
         """
         check(key, line)
-        with LOCK:
-            if len(key) == 8:
-                self._refresh()
-                if self._place(key.encode()) is not None:
-                    return
-            self._append(line)
+        self._append(line, key.encode(), if_there=False if len(key) == 8 else None)
 
     def delete(self, key: str) -> bool:
         """Append a line that forgets `key`, if it is there; whether it was. Raises StoreError."""
-        with LOCK:
-            self._refresh()
-            if self._place(key.encode()) is None:
-                return False
-            self._append(tombstone(key.encode()))
-            return True
+        return self._append(tombstone(key.encode()), key.encode(), if_there=True)
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         """Every live (key, line), oldest first. Raises StoreError."""
@@ -133,18 +123,37 @@ class JsonlStore(IndexedFile):
 
     # Writing
 
-    def _append(self, line: bytes) -> None:
-        self._refresh()  # what there is to read is read before the lock is taken; and a foreign file is refused
+    def _append(self, line: bytes, key: bytes, if_there: bool | None) -> bool:
+        """Append `line`, whether `key` is there (None), only if it is, or only if it is not; whether that was done."""
         try:
-            for _ in range(100):
-                fd = self._open_to_append()
-                try:
-                    if self._append_to(fd, line):
-                        return
-                finally:
-                    os.close(fd)
+            for _ in attempts():  # its pauses are outside of our lock: whoever only reads goes on
+                with LOCK:
+                    self._refresh()  # before the file is locked; and a foreign file is refused
+                    if if_there is not None and (self._place(key) is not None) != if_there:
+                        return False
+                    if self._append_now(line):
+                        return True
         except OSError as problem:
             raise cannot(self.url, "written", problem) from problem
+        raise StoreError(f"{self.url} is locked by another process that seems to hang; end that process")
+
+    def _append_now(self, line: bytes) -> bool:
+        """Append `line`, unless another process has the lock on the file; whether that was done."""
+        for _ in range(100):
+            fd = self._open_to_append()
+            try:
+                if not try_lock(fd):
+                    return False
+                try:
+                    self._refresh()
+                    if self._facts is not None and self._facts[0] == os.fstat(fd).st_ino:
+                        _write(fd, self._lines.gap + line + b"\n")
+                        return True
+                    # The file was replaced before it was locked.
+                finally:
+                    unlock(fd)
+            finally:
+                os.close(fd)
         raise StoreError(f"{self.url} is replaced all the time; set CACHY_STORE to another path")
 
     def _open_to_append(self) -> int:
@@ -155,19 +164,6 @@ class JsonlStore(IndexedFile):
         except FileNotFoundError:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
             return os.open(self._path, flags, 0o666)
-
-    def _append_to(self, fd: int, line: bytes) -> bool:
-        """Write `line` under the lock; False when the file was replaced before the lock was got."""
-        if not lock(fd):
-            raise StoreError(f"{self.url} is locked by another process that seems to hang; end that process")
-        try:
-            self._refresh()
-            if self._facts is None or self._facts[0] != os.fstat(fd).st_ino:
-                return False
-            _write(fd, self._lines.gap + line + b"\n")
-            return True
-        finally:
-            unlock(fd)
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from time import sleep
 
@@ -60,21 +61,32 @@ else:
     pread, pwrite = os.pread, os.pwrite
 
 
-def lock(fd: int, patience: float = PATIENCE) -> bool:
-    """Take the lock on the open file `fd`, waiting up to `patience` seconds; whether it was got."""
-    pause = 0.0005
-    while True:
-        try:
-            _lock(fd, _TAKE)
-            return True
-        except _BUSY:
-            if patience <= 0:
-                return False
-        except OSError:
-            return True  # no locks here (some network file systems)
+def attempts() -> Iterator[None]:
+    """One round for each attempt at something that is busy: the first at once, more with a pause before, for `PATIENCE`
+    seconds."""
+    left, pause = PATIENCE, 0.0005
+    yield
+    while left > 0:
         sleep(pause)
-        patience -= pause
+        left -= pause
         pause = min(2 * pause, 0.02)
+        yield
+
+
+def lock(fd: int) -> bool:
+    """Take the lock on the open file `fd`, waiting for `PATIENCE` seconds; whether it was got."""
+    return any(try_lock(fd) for _ in attempts())
+
+
+def try_lock(fd: int) -> bool:
+    """Take the lock on the open file `fd` if nobody has it; whether it was got."""
+    try:
+        _lock(fd, _TAKE)
+    except _BUSY:
+        return False
+    except OSError:
+        pass  # no locks here (some network file systems)
+    return True
 
 
 def unlock(fd: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import random
 import subprocess
@@ -682,7 +681,7 @@ def test_a_lock_that_is_never_given_back(
     store.put(A, line_of(A))
     with path.open("rb+") as held:
         assert locking.lock(held.fileno())
-        monkeypatch.setattr(jsonl, "lock", functools.partial(locking.lock, patience=0.01))
+        monkeypatch.setattr(locking, "PATIENCE", 0.01)
         with pytest.raises(
             StoreError, match="is locked by another process that seems to hang; end that process"
         ):
@@ -691,6 +690,30 @@ def test_a_lock_that_is_never_given_back(
         locking.unlock(held.fileno())
         store.put(B, line_of(B))
     assert len(store) == 2
+
+
+def test_who_waits_for_the_lock_keeps_no_thread_from_reading(path: Path, store: JsonlStore) -> None:
+    """Hits go on while another process hangs with the lock."""
+    store.put(A, line_of(A))
+    waiting = threading.Event()
+    refresh = store._refresh
+
+    def refreshed() -> None:
+        refresh()
+        waiting.set()
+
+    store._refresh = refreshed  # type: ignore[method-assign]
+    with path.open("rb+") as held:
+        assert locking.lock(held.fileno())
+        writer = threading.Thread(target=store.put, args=(B, line_of(B)))
+        writer.start()
+        assert waiting.wait(60)
+        for _ in range(100):
+            assert store.get(A) == line_of(A)
+        assert writer.is_alive()
+        locking.unlock(held.fileno())
+        writer.join()
+    assert store.get(B) == line_of(B)
 
 
 def test_a_writer_waits_for_the_lock(path: Path, store: JsonlStore) -> None:
