@@ -83,15 +83,17 @@ def _document(
 ) -> Unrecordable:
     """An answer that should be one JSON document, and is sometimes a stream with the wrong content type."""
     body = response.body
+    # What a server of which nothing is known calls JSON may be empty, or in another encoding, and be all there is.
+    whole = clean and not errors and _tells_its_end(response)
     if not body.strip():
-        return "the answer is empty" if clean else LEFT
+        return None if whole else "the answer is empty" if clean else LEFT
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         events, at_boundary = sse(body) if body.lstrip()[:1] not in (b"{", b"[") else json_lines(body)
         if events and events[0].json() is not None:
             return stream_ended(events, at_boundary, clean)
-        return _NOT_JSON if clean else LEFT
+        return None if whole else _NOT_JSON if clean else LEFT
     path = request.split().path
     if isinstance(value, list) and path.endswith(":streamGenerateContent"):
         return gemini_ended(value, clean) or nothing_in(value)
@@ -159,6 +161,15 @@ def _unwrapped(payload: bytes) -> Event:
         return Event("", base64.b64decode(value["bytes"]))
     except (TypeError, KeyError, ValueError):
         return event
+
+
+def _tells_its_end(response: Response) -> bool:
+    """Whether a client would have noticed a body that was cut."""
+    return (
+        response.http_version.startswith(("HTTP/2", "HTTP/3"))
+        or response.header("content-length") != ""
+        or "chunked" in response.header("transfer-encoding").lower()
+    )
 
 
 def _has_its_length(response: Response) -> bool:

@@ -472,6 +472,17 @@ def test_plain_documents() -> None:
     assert why("plain", "https://host.example/x", b"\xff\x00", "") is None
 
 
+@pytest.mark.parametrize("body", [b"", b'{"name":"Ren\xe9"}', b")]}'\n{}", b"OK"])
+def test_what_a_plain_host_calls_json(body: bytes) -> None:
+    """Many servers answer with no body, another encoding or a plain word, and call it JSON: it is recorded where a
+    cut one would have been noticed, and never of a provider, of whom we know that it is an error."""
+    for end in ({"content_length": str(len(body))}, {"transfer_encoding": "chunked"}):
+        assert why("plain", "https://host.example/x", body, **end) is None  # type: ignore[arg-type]
+        assert why("plain", "https://host.example/x", body, clean=False, **end) is not None  # type: ignore[arg-type]
+        assert why("openai", f"{OPENAI}/chat/completions", body, **end) is not None  # type: ignore[arg-type]
+    assert why("plain", "https://host.example/x", body) is not None
+
+
 def test_batch_results_are_documents() -> None:
     """Lines of a batch's result file may tell of requests that failed: the file is whole all the same."""
     lines = '{"custom_id":"1","error":null}\n{"custom_id":"2","error":{"code":"x"}}\n'
