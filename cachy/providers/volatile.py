@@ -18,6 +18,8 @@ _RECORDS = words(
     "user prompt_cache_key safety_identifier litellm_session_id litellm_trace_id litellm_call_id"
 )
 _GENERATES = words("messages input prompt")
+# A program's own service at such a path (`/api/chat`, `/messages`) may well answer by who asks; it names no model.
+_MODEL = words("model anthropic_version")
 _INLINE = words("message function_call function_call_output custom_tool_call custom_tool_call_output")
 
 
@@ -49,7 +51,12 @@ def records(*more: str) -> Normalise:
 
     def normalise(body: Json, made: Made) -> Json:
         # Elsewhere, in an administration API say, `user` may be what the call is about.
-        if isinstance(body, dict) and not names.isdisjoint(body) and not _GENERATES.isdisjoint(body):
+        if (
+            isinstance(body, dict)
+            and not names.isdisjoint(body)
+            and not _GENERATES.isdisjoint(body)
+            and not _MODEL.isdisjoint(body)
+        ):
             made.drop(body, *names)
         return body
 
@@ -74,7 +81,7 @@ def messages(body: Json, made: Made) -> Json:
                     made.renumber(block, "tool_use_id")
                 if "caller" in block:
                     made.renumber(block["caller"], "tool_id")
-    if said and "metadata" in body:
+    if said and "metadata" in body and not _MODEL.isdisjoint(body):
         about = body["metadata"]
         if isinstance(about, dict) and "user_id" in about:
             made.drop(about, "user_id")

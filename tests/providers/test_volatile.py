@@ -11,6 +11,9 @@ import pytest
 from cachy import keys
 from cachy.exchange import Body, Request
 from cachy.providers import Registry
+from cachy.values import HostRule
+
+JSON = (("content-type", "application/json"),)
 
 OPENAI = ("api.openai.com", "/v1/chat/completions")
 RESPONSES = ("api.openai.com", "/v1/responses")
@@ -34,7 +37,7 @@ def canonical(place: tuple[str, str], body: Any) -> keys.Canonical:
     claim = Registry().claim("https", name, int(port) if port else None, path)
     assert claim
     raw = Body(json.dumps(body).encode())
-    request = Request("POST", f"https://{host}{path}", (("content-type", "application/json"),), raw)
+    request = Request("POST", f"https://{host}{path}", JSON, raw)
     return keys.canonical(request, claim)
 
 
@@ -249,6 +252,7 @@ def test_server_tools_of_anthropic_and_their_callers() -> None:
 )
 def test_fields_for_the_providers_records_do_not_count(place: Any, body: dict[str, Any], field: str) -> None:
     """With one value, with another and without it the request is the same; elsewhere the name is any other."""
+    body = {"model": "m", **body}
     base = key(place, body)
     assert key(place, {**body, field: "u-1"}) == key(place, {**body, field: "u-2"}) == base
     assert key(place, {**body, "stop": "u-1"}) != base
@@ -257,12 +261,31 @@ def test_fields_for_the_providers_records_do_not_count(place: Any, body: dict[st
 
 def test_the_user_of_an_anthropic_message_does_not_count() -> None:
     """`metadata.user_id` is for the provider's records; other metadata counts, and other dialects' too."""
-    said = {"messages": [{"role": "user", "content": "?"}]}
+    said = {"model": "m", "messages": [{"role": "user", "content": "?"}]}
     base = key(ANTHROPIC, said)
     assert key(ANTHROPIC, {**said, "metadata": {"user_id": "u-1"}}) == base
     assert key(ANTHROPIC, {**said, "metadata": {"user_id": "u-1", "team": "t"}}) != base
     assert key(ANTHROPIC, {**said, "metadata": {}}) != base
     assert key(RESPONSES, {"input": "?", "metadata": {"user_id": "u-1"}}) != key(RESPONSES, {"input": "?"})
+    # On Vertex AI and Bedrock the model stands in the path.
+    cloud = {"anthropic_version": "vertex-2023-10-16", "messages": said["messages"]}
+    assert key(ANTHROPIC, {**cloud, "metadata": {"user_id": "u-1"}}) == key(
+        ANTHROPIC, {**cloud, "metadata": {"user_id": "u-2"}}
+    )
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/channels/7/messages", "/surveys/7/responses"])
+@pytest.mark.parametrize("said", [{"messages": [{"role": "user", "content": "?"}]}, {"input": "?"}])
+def test_who_asks_a_service_of_ones_own_counts(path: str, said: dict[str, Any]) -> None:
+    """A path may look like a provider's; a body that names no model is none of theirs."""
+    claim = Registry([HostRule("localhost:*")]).claim("http", "localhost", 8000, path)
+    assert claim
+    assert claim.provider.name != "plain"
+    for name, values in (("user", ["ann", "bob"]), ("metadata", [{"user_id": "ann"}, {"user_id": "bob"}])):
+        bodies = [json.dumps({**said, name: value}).encode() for value in values]
+        url = f"http://localhost:8000{path}"
+        one, other = (keys.canonical(Request("POST", url, JSON, Body(raw)), claim).key for raw in bodies)
+        assert one != other
 
 
 @pytest.mark.parametrize(
