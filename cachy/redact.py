@@ -320,11 +320,10 @@ def url_without_secrets(url: str, more: frozenset[str] = frozenset()) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     query = parts.query
-    if query and any(is_secret_name(name, more) for name, _ in parse_qsl(query, keep_blank_values=True)):
-        pairs = parse_qsl(query, keep_blank_values=True)
-        query = urlencode(
-            [(name, mask(value) if is_secret_name(name, more) else value) for name, value in pairs]
-        )
+    pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape") if query else []
+    if any(is_secret_name(name, more) for name, _ in pairs):
+        masked = [(name, mask(value) if is_secret_name(name, more) else value) for name, value in pairs]
+        query = urlencode(masked, errors="surrogateescape")
     return urlunsplit((parts.scheme, host, parts.path, query, parts.fragment))
 
 

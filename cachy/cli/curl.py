@@ -22,7 +22,7 @@ def command(entry: Entry) -> str:
     if request.method == rpc.METHOD:
         return _grpcurl(request, entry)
     words = [f"curl -X {request.method} {shlex.quote(request.url)}", *_key(entry.provider)]
-    kind = "application/json" if "json" in body else body.get("type", "")
+    kind = body.get("type") or ("application/json" if "json" in body else "")
     headers = [*request.headers, *([("content-type", kind)] if kind else [])]
     words += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers]
     if "json" in body:

@@ -83,7 +83,7 @@ def _request(entry: Entry) -> Request:
     """The request with the content type of its body, which other tools want to know."""
     request, body = entry.request, entry.form.get("body", {})
     kinds = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
-    kind = next((kind for name, kind in kinds.items() if name in body), body.get("type", ""))
+    kind = body.get("type") or next((kind for name, kind in kinds.items() if name in body), "")
     headers = (*request.headers, ("content-type", kind)) if kind else request.headers
     return Request(request.method, request.url, headers, request.body)
 

@@ -45,6 +45,8 @@ def view(request: dict[str, Any]) -> dict[str, Any]:
     shown["header"] = request.get("headers", {})
     body = request.get("body", {})
     if isinstance(body, dict):
+        if "json" in body and "type" in body:
+            shown["header"] = {**shown["header"], "content-type": body["type"]}
         # Not the form in which a body is kept, but what is in it.
         body = body.get("json", _by_name(body["form"]) if "form" in body else body.get("multipart", body))
     shown["body"] = body

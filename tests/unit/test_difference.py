@@ -166,3 +166,13 @@ def test_forms_and_queries_by_name() -> None:
     twice = {**base, "query": [["a", "1"], ["a", "2"]]}
     (change,) = changes(twice, {**base, "query": [["a", "1"], ["a", "3"]]})
     assert change.path == "query[1][1]"
+
+
+def test_the_way_in_which_a_patch_is_meant() -> None:
+    """The type of a patch stands in the headers, where people know it from."""
+    one, other = (
+        {"method": "PATCH", "body": {"json": {}, "type": f"application/{kind}-patch+json"}}
+        for kind in ("merge", "strategic-merge")
+    )
+    ((change),) = changes(one, other)
+    assert change.path == "header.content-type"

@@ -181,3 +181,9 @@ def test_what_is_perhaps_a_secret_tells_requests_apart(name: str) -> None:
     for texts in found:
         assert len(set(texts)) == 4
         assert "a1b2a1b2" not in texts[2]
+
+
+def test_an_address_keeps_its_bytes_beside_a_secret() -> None:
+    """Where a redirect leads stays the same address, in whatever encoding, with a secret masked."""
+    shown = redact.url_without_secrets("https://h/p?q=%E9%FF&sig=SECRETSECRETSECRET")
+    assert shown.startswith("https://h/p?q=%E9%FF&sig=REDACTED")
