@@ -23,21 +23,10 @@ from .key_shapes import PREFIXES, SHAPES
 
 BLANK = "[redacted]"
 
-PERHAPS_SECRET = frozenset(
-    [
-        "key",
-        "token",
-        "upload_id",
-        "appid",
-        "app_key",
-        "access_key",
-        "user_key",
-        "api_token",
-        "auth",
-        "secret",
-        "session_token",
-    ]
-)
+PERHAPS_SECRET = frozenset((
+    "key", "token", "upload_id", "appid", "app_key", "access_key", "user_key", "api_token", "auth", "secret",
+    "session_token",
+))  # fmt: skip
 """Names of parameters that are secrets at providers and elsewhere as likely the name of a record or a page."""
 
 SECRET_QUERY = PERHAPS_SECRET | frozenset(
@@ -277,7 +266,11 @@ def _kept(name: str, value: str, more: frozenset[str]) -> str | None:
 
 
 def blank_request(form: dict[str, Any], more: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """A canonical request whose body fields with the name of a secret read `[redacted]`, at any depth."""
+    """A canonical request whose body fields with the name of a secret read `[redacted]`, at any depth; JSON and
+    addresses in its headers alike."""
+    if "headers" in form:
+        headers = {name: _blank_header(value, more) for name, value in form["headers"].items()}
+        form = {**form, "headers": headers}
     body = form.get("body")
     if not isinstance(body, dict):
         return form
@@ -295,6 +288,15 @@ def blank_request(form: dict[str, Any], more: frozenset[str] = frozenset()) -> d
             ]
         }
     return {**form, "body": body}
+
+
+def _blank_header(value: str, more: frozenset[str]) -> str:
+    if value.startswith("{"):
+        try:
+            return json.dumps(_blank(json.loads(value), more))
+        except (ValueError, RecursionError):
+            pass
+    return url_without_secrets(value, more) if "://" in value else value
 
 
 def _blanked(name: str, value: str, more: frozenset[str]) -> str:

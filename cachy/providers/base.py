@@ -37,6 +37,7 @@ def words(text: str) -> frozenset[str]:
 
 MEANING = words(
     "range if-range anthropic-beta anthropic-version openai-beta extra-parameters x-portkey-provider"
+    " x-portkey-config"
     " helicone-target-url azureml-model-deployment"
 )
 """Request headers that change the meaning of a call, whichever service it goes to: gateways and clouds speak

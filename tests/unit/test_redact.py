@@ -187,3 +187,21 @@ def test_an_address_keeps_its_bytes_beside_a_secret() -> None:
     """Where a redirect leads stays the same address, in whatever encoding, with a secret masked."""
     shown = redact.url_without_secrets("https://h/p?q=%E9%FF&sig=SECRETSECRETSECRET")
     assert shown.startswith("https://h/p?q=%E9%FF&sig=REDACTED")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-portkey-config", '{"provider": "openai", "api_key": "my-own-secret"}'),
+        ("x-ms-copy-source", "https://a.blob.core.windows.net/c/b?sv=2024&sig=my-own-secret"),
+        ("helicone-target-url", "https://ann:my-own-secret@gw.corp/v1"),
+    ],
+)
+def test_secrets_in_headers_that_carry_meaning(name: str, value: str) -> None:
+    """A configuration and an address in a header are stored without their keys; what is no such thing stays."""
+    blanked = redact.blank_request({"headers": {name: value, "range": "bytes=0-9", "x": "{broken"}})[
+        "headers"
+    ]
+    assert "my-own-secret" not in str(blanked)
+    assert blanked[name][:8] == value[:8]
+    assert (blanked["range"], blanked["x"]) == ("bytes=0-9", "{broken")
