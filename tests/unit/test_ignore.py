@@ -199,3 +199,17 @@ def test_equal_rules_are_one_object() -> None:
     assert one is other
     assert keys.rules_for(PLAIN, frozenset(), Ignore.of(("a",))) is not one
     assert keys.rules_for(PLAIN, frozenset({"x"}), Ignore.of(("b",))) is not one
+
+
+@pytest.mark.parametrize("entries", [("query.t",), ("$..run_id",), ("header.prefer",)])
+def test_the_order_of_values_of_one_name_counts_all_the_same(entries: tuple[str, ...]) -> None:
+    """Ignoring one thing leaves all others as they were: `sort=b&sort=a` asks for another order."""
+    one, other = "sort=b&sort=a", "sort=a&sort=b"
+    assert (
+        form(entries, request({}, query=f"?{one}"))["query"]
+        != form(entries, request({}, query=f"?{other}"))["query"]
+    )
+    assert (
+        form(entries, request(one.encode(), FORM))["body"]
+        != form(entries, request(other.encode(), FORM))["body"]
+    )
