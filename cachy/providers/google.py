@@ -29,7 +29,8 @@ def _finished(request: Request, response: Response, clean: bool) -> Unrecordable
 
 # What lies below these has names of the user's own: arguments, parameters, labels.
 _FREE = words(
-    "args response parameters parametersJsonSchema responseJsonSchema properties $defs defs"
+    "args response parameters parametersJsonSchema responseJsonSchema properties patternProperties $defs defs"
+    " partMetadata"
 ) | words("default example labels headers")
 _HUMP = re.compile("_([a-z])")
 

@@ -53,10 +53,15 @@ def test_an_empty_tool_is_a_tool() -> None:
         lambda name: of_parts({"functionCall": {"name": "f", "args": {name: 1}}}),
         lambda name: of_parts({"functionResponse": {"name": "f", "response": {"deep": {name: 1}}}}),
         lambda name: {**ASKED, "labels": {name: "x"}},
+        lambda name: {"contents": [{"parts": [{"text": "?", "partMetadata": {name: "x"}}]}]},
+        lambda name: {
+            **ASKED,
+            "generationConfig": {"responseSchema": {"patternProperties": {name: {}}}},
+        },
         lambda name: {**ASKED, "generationConfig": {"responseSchema": {"properties": {name: {}}}}},
         lambda name: {**ASKED, "tools": [{"functionDeclarations": [{"parametersJsonSchema": {name: 1}}]}]},
     ],
-    ids=["arguments", "result", "labels", "schema", "JSON schema"],
+    ids=["arguments", "result", "labels", "part", "patterns", "schema", "JSON schema"],
 )
 def test_names_of_the_user_are_left_alone(inside: Any) -> None:
     """The user's `user_name` is not the user's `userName`."""
