@@ -75,15 +75,16 @@ class Tee:
 
     def feed(self, piece: bytes) -> None:
         """One piece of the raw body has arrived."""
-        if self._call is None:
+        call = self._call  # another thread may close the answer meanwhile
+        if call is None:
             return
-        self._call.moved()
+        call.moved()
         self._size += len(piece)
         if self._size > LARGEST:
             self.give_up(f"the answer is larger than {LARGEST // 2**20} MiB")
             return
+        self._arrived.append(_clock())  # first: each piece has its time, whoever closes the answer now
         self._pieces.append(piece)
-        self._arrived.append(_clock())
 
     def finish(self) -> None:
         """The body has ended as the protocol says it should."""

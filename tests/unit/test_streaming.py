@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from itertools import islice
 from typing import Any
 
@@ -42,6 +44,35 @@ def test_a_whole_answer_is_kept_once() -> None:
     [(answer, clean)] = kept.answers
     assert (answer.body, clean, [length for _, length in answer.chunks]) == (b"abc", True, [2, 1])
     assert kept.dropped == []
+
+
+@pytest.mark.parametrize("at", range(1, 11))
+def test_another_thread_closes_it_while_a_piece_arrives(at: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whichever line that happens at, the reader is not disturbed, and what had arrived is kept."""
+    kept = Kept()
+    kept.tee.feed(b"a")
+
+    def traced(frame: Any, event: str, _: Any) -> Any:
+        nonlocal at
+        if frame.f_code is Tee.feed.__code__ and event == "line":
+            at -= 1
+            if not at:
+                sys.settrace(None)
+                thread = threading.Thread(target=kept.tee.leave)
+                thread.start()
+                thread.join()
+                return None
+        return traced
+
+    before = sys.gettrace()
+    sys.settrace(traced)
+    try:
+        kept.tee.feed(b"b")
+    finally:
+        sys.settrace(before)
+    kept.tee.leave()
+    assert [answer.body for answer, _ in kept.answers] in ([b"a"], [b"ab"])
+    assert capfd.readouterr().err == ""
 
 
 def test_what_is_over_asks_nothing_of_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
