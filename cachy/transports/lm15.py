@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from .. import session as sessions
 from ..engine import Replay, Wait
 from ..exchange import Body, Headers, Request
+from ..flights import LONGEST
+from ..streaming import now
 from .event_loops import landing, pause
 from .headers import own_reason, phrase
 from .patching import replace, restore
@@ -45,8 +47,11 @@ def _streaming(original: Any, module: ModuleType) -> Any:
         if session is None or claim is None:
             return live(request)
         asked = _neutral(request)
-        while isinstance(verdict := session.engine.ask(asked, claim), Wait):
-            verdict.flight.wait(1.0)
+        verdict = session.engine.ask(asked, claim)
+        until = now() + _patience(self, request) if isinstance(verdict, Wait) else 0.0
+        while isinstance(verdict, Wait):
+            verdict.flight.wait(max(0.0, min(1.0, until - now())))
+            verdict = session.engine.ask(asked, claim, alone=now() >= until)
         if isinstance(verdict, Replay):
             chunks = iter(ReplayStream(verdict))
             return module.TransportResponse(**_head(verdict), chunks=chunks, release=lambda _consumed: None)
@@ -61,8 +66,10 @@ def _streaming(original: Any, module: ModuleType) -> Any:
             return response
 
         def release(_consumed: bool) -> None:
-            response.close()
-            tee.leave()
+            try:
+                response.close()
+            finally:
+                tee.leave()
 
         return type(response)(
             status=response.status,
@@ -84,8 +91,11 @@ def _streaming_async(original: Any, module: ModuleType) -> Any:
         if session is None or claim is None:
             return await live(request)
         asked = _neutral(request)
-        while isinstance(verdict := session.engine.ask(asked, claim), Wait):
-            await landing(verdict.flight, 1.0)
+        verdict = session.engine.ask(asked, claim)
+        until = now() + _patience(self, request) if isinstance(verdict, Wait) else 0.0
+        while isinstance(verdict, Wait):
+            await landing(verdict.flight, max(0.0, min(1.0, until - now())))
+            verdict = session.engine.ask(asked, claim, alone=now() >= until)
         if isinstance(verdict, Replay):
             # A live call always lets other tasks run; a program may depend on it.
             await pause(0)
@@ -102,8 +112,10 @@ def _streaming_async(original: Any, module: ModuleType) -> Any:
             return response
 
         async def release(_consumed: bool) -> None:
-            await response.aclose()
-            tee.leave()
+            try:
+                await response.aclose()
+            finally:
+                tee.leave()
 
         return type(response)(
             status=response.status,
@@ -127,6 +139,13 @@ def _claim_for(session: Session, request: Any) -> Claim | None:
         return session.registry.claim(parts.scheme, parts.hostname or "", parts.port, parts.path)
     except ValueError:  # no URL at all: lm15 is going to say so
         return None
+
+
+def _patience(transport: Any, request: Any) -> float:
+    """The seconds to wait for the answer of somebody else's call: as long as for one's own."""
+    own = request.read_timeout
+    seconds = getattr(transport, "_read_timeout", None) if own is None else own
+    return LONGEST if seconds is None else float(seconds)
 
 
 def _neutral(request: Any) -> Request:

@@ -19,9 +19,10 @@ from ..calls import Forward
 from ..engine import Replay, Wait
 from ..errors import Miss, fit_for_here
 from ..exchange import Body, Headers, Request, Response
+from ..flights import LONGEST
 from ..notices import in_brief
 from ..providers.hosts import written
-from ..streaming import Incomplete
+from ..streaming import Incomplete, now
 from . import first_calls, wire
 from .patching import replace, restore
 
@@ -69,7 +70,9 @@ class _Kit:
             request_url=url,
             **options,
         )
-        response.version_string = f"HTTP/{raw.version / 10}"
+        response.version_string = (
+            _Connection._http_vsn_str
+        )  # what the connection speaks, whatever the server said
         return response
 
     def decode(self, headers: Headers, raw: list[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -106,8 +109,11 @@ def _opening(original: Any, kit: _Kit) -> Any:
         kept, body = _read(body, encoding)
         given = wire.headers_of(self.headers if headers is None else headers)
         asked = Request(method.upper(), _absolute(self, url), given, kept)
-        while isinstance(verdict := session.engine.ask(asked, claim), Wait):
-            verdict.flight.wait(1.0)
+        verdict = session.engine.ask(asked, claim)
+        until = now() + _patience(self, options) if isinstance(verdict, Wait) else 0.0
+        while isinstance(verdict, Wait):
+            verdict.flight.wait(max(0.0, min(1.0, until - now())))
+            verdict = session.engine.ask(asked, claim, alone=now() >= until)
         pool: _StandIn
         if isinstance(verdict, Replay):
             pool = _Replaying(self, kit, verdict)
@@ -128,6 +134,17 @@ def _opening(original: Any, kit: _Kit) -> Any:
             pool.done()
 
     return urlopen
+
+
+def _patience(pool: Any, options: dict[str, Any]) -> float:
+    """The seconds to wait for the answer of somebody else's call: as long as for one's own."""
+    try:
+        limits = pool._get_timeout(options.get("timeout", pool.timeout))
+        limits.start_connect()
+        seconds = limits.read_timeout
+    except Exception:  # noqa: BLE001 - no time limit at all: urllib3 is going to say so
+        return LONGEST
+    return float(seconds) if isinstance(seconds, int | float) else LONGEST
 
 
 def _after(first: Calls, live: Any, options: dict[str, Any]) -> tuple[Request | None, Response]:

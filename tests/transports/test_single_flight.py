@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import cachy
@@ -340,6 +342,52 @@ def test_who_has_less_time_does_not_wait_longer(how: str, lib: Any, server: Any,
         assert leader.result(timeout=20).json() == {"call": 1}
     assert alone
     assert isinstance(problem, lib.ReadTimeout)
+
+
+def shortly_in_requests(url: str) -> None:
+    pytest.importorskip("requests").get(url, timeout=0.2)
+
+
+def shortly_in_urllib3(url: str) -> None:
+    urllib3 = pytest.importorskip("urllib3")
+    with urllib3.PoolManager(timeout=urllib3.Timeout(total=0.2), retries=False) as manager:
+        manager.request("GET", url)
+
+
+def shortly_in_lm15(url: str) -> None:
+    transports = pytest.importorskip("lm15.transports")
+    request = transports.TransportRequest("GET", url)
+    with transports.StdlibTransport(read_timeout=0.2) as transport, transport.stream(request) as response:
+        response.read()
+
+
+def shortly_in_lm15_async(url: str) -> None:
+    transports = pytest.importorskip("lm15.transports")
+
+    async def main() -> None:
+        request = transports.TransportRequest("GET", url, read_timeout=0.2)
+        async with transports.StdlibAsyncTransport() as transport, transport.stream(request) as response:
+            await response.read()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "ask", [shortly_in_requests, shortly_in_urllib3, shortly_in_lm15, shortly_in_lm15_async]
+)
+def test_nor_does_who_has_another_client(ask: Any, server: Any, enabled: Any) -> None:
+    gate = Gate(server)
+    enabled()
+    with ThreadPoolExecutor(2) as pool, httpx.Client(timeout=None) as client:
+        leader = pool.submit(client.get, gate.url)
+        assert gate.asked.acquire(timeout=20)
+        follower = pool.submit(ask, gate.url)
+        alone = gate.asked.acquire(timeout=5)
+        problem = follower.exception(timeout=20) if alone else None
+        gate.open.set()
+        assert leader.result(timeout=20).json() == {"call": 1}
+    assert alone
+    assert re.search("timed? ?out", str(problem), re.IGNORECASE)
 
 
 # Across processes
