@@ -9,7 +9,7 @@ One that leads to a signed address has lost the signature in its recording, and 
 
 from __future__ import annotations
 
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, unquote_plus, urljoin, urlsplit
 
 from .exchange import Request, Response
 from .providers.hosts import written
@@ -54,10 +54,13 @@ class Redirects:
 
 
 def _place(url: str, location: str = "") -> str:
-    """A URL (or a `location`, seen from it) as keys tell it apart: without its scheme and what stands after #."""
+    """A URL (or a `location`, seen from it) as keys tell it apart: without its scheme and what stands after #.
+
+    And without its quoting: a client does not ask for a location as the server wrote it, each quotes more or less.
+    """
     try:
         parts = urlsplit(urljoin(url, location) if location else url)
         host = written(parts.scheme, parts.hostname or "", parts.port)
     except ValueError:
         return location or url
-    return f"{host}{parts.path or '/'}?{parts.query}"
+    return f"{host}{unquote(parts.path) or '/'}?{unquote_plus(parts.query)}"

@@ -307,7 +307,7 @@ def test_around_a_hit_the_client_does_its_own_work(lib: Any, server: Any, using:
     assert len(server.calls) == 2
 
 
-@pytest.mark.parametrize("by_way_of", ["/sign-in?to=/page", "/page"])
+@pytest.mark.parametrize("by_way_of", ["/sign-in?to=/page", '/sign-in?to="the page"', "/page"])
 def test_a_page_that_redirects_until_it_gets_a_cookie(
     lib: Any, server: Any, using: Any, by_way_of: str
 ) -> None:
