@@ -21,13 +21,14 @@ ANSWERS = {
     "a status without words": head(b"200 ", *OF_JSON) + JSON,  # Tomcat's
     "a status in words of its own": head(b"200 Tr\xe8s bien", *OF_JSON) + JSON,
     "a status in words of UTF-8": head("200 Très bien".encode(), *OF_JSON) + JSON,
+    "an old server": head(b"200 OK", *OF_JSON).replace(b"HTTP/1.1", b"HTTP/1.0") + JSON,
 }
 
 
 def in_httpx(name: str) -> Callable[[str], Any]:
     def ask(url: str) -> Any:
         lib = importlib.import_module(name)
-        response = lib.get(url, trust_env=False)
+        response = lib.get(url)
         return response.status_code, response.reason_phrase, response.http_version, response.content
 
     return ask
@@ -36,7 +37,8 @@ def in_httpx(name: str) -> Callable[[str], Any]:
 def in_requests(url: str) -> Any:
     requests = pytest.importorskip("requests")
     response = requests.get(url)
-    return response.status_code, response.reason, response.raw.version, response.content
+    version = response.raw.version, getattr(response.raw, "version_string", "")
+    return response.status_code, response.reason, version, response.content
 
 
 def in_aiohttp(url: str) -> Any:
