@@ -69,8 +69,8 @@ class SqliteStore:
         """The line recorded under `key`, or None. Raises StoreError."""
 
         def read(connection: sqlite3.Connection) -> bytes | None:
-            found = connection.execute("SELECT line, used, key FROM recordings WHERE key = ?", (key,))
-            row = found.fetchone()
+            sql = "SELECT line, used, key FROM recordings WHERE key = ?"
+            row = connection.execute(sql, (key,)).fetchone()
             if row is None:
                 return None
             if self._limits and (now := int(_now())) - row[1] > _USED:
@@ -84,8 +84,7 @@ class SqliteStore:
     def put(self, key: str, line: bytes) -> None:
         """Write `line` under `key`; evict what is above the limits. Raises StoreError, else ValueError."""
         check(key, line)
-        provider = provider_of(line)
-        now = int(_now())
+        provider, now = provider_of(line), int(_now())
 
         def write(connection: sqlite3.Connection) -> None:
             with _transaction(connection):
@@ -134,7 +133,10 @@ class SqliteStore:
         rows: list[tuple[int, str]]
         while rows := self._with(lambda connection: connection.execute(sql, (last,)).fetchall(), []):  # noqa: B023
             yield from rows
-            last = rows[-1][0]
+            before, last = last, rows[-1][0]
+            onward = last > before if ">" in where else last < before
+            if not onward:  # those of a damaged file can go round in circles
+                raise self._cannot(sqlite3.DatabaseError("malformed"), False)
 
     def __len__(self) -> int:
         """How many keys there are. Raises StoreError."""
@@ -188,8 +190,6 @@ class SqliteStore:
         except Exception:  # noqa: BLE001 - at the end of the interpreter this module's names are None
             pass
 
-    # Eviction
-
     def _note_use(self, connection: sqlite3.Connection) -> None:
         touched, self._touched = self._touched, {}
         connection.executemany(
@@ -208,10 +208,10 @@ class SqliteStore:
                 connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
 
     def _evict(self, connection: sqlite3.Connection, now: int) -> None:
-        limits, went = self._limits, 0
+        limits, before = self._limits, connection.total_changes
         if limits.age is not None and now - self._aged > _USED:
             self._aged = now
-            went += connection.execute("DELETE FROM recordings WHERE at < ?", (now - limits.age,)).rowcount
+            connection.execute("DELETE FROM recordings WHERE at < ?", (now - limits.age,))
         newest = _one(connection, "SELECT max(id) FROM recordings")
         while True:
             number, size = connection.execute("SELECT number, size FROM total").fetchone()
@@ -219,12 +219,14 @@ class SqliteStore:
             if number <= 1 or not (above or (limits.size is not None and size > limits.size)):
                 break
             # One in a hundred at a time, so that not each new recording has to evict one.
-            went += connection.execute(
+            gone = connection.execute(
                 "DELETE FROM recordings WHERE id IN"
                 " (SELECT id FROM recordings WHERE id <> ? ORDER BY used, id LIMIT ?)",
                 (newest, max(1, min(_BATCH, number // 100))),
             ).rowcount
-        if went:
+            if not gone:  # the total of a damaged file
+                break
+        if connection.total_changes > before:
             connection.execute("PRAGMA incremental_vacuum").fetchall()
 
     # The connection
@@ -281,8 +283,7 @@ class SqliteStore:
         # What is committed survives the death of the process; after a power cut the last moments may be missing.
         connection.execute("PRAGMA synchronous = NORMAL")
         if _one(connection, "PRAGMA application_id") == _ID:
-            version = _one(connection, "PRAGMA user_version")
-            if version > _VERSION:
+            if _one(connection, "PRAGMA user_version") > _VERSION:
                 self._drop()
                 raise StoreError(f"{self.url} was written by a newer cachy; install that version")
             return True

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +257,53 @@ def test_a_hit_does_not_need_to_write(
         assert reader.get(key) == line_of(key)
     reader.close()
     holder.close()
+
+
+@pytest.mark.parametrize("column", ["number", "size"])
+def test_a_total_that_is_not_so(path: Path, reopen: Callable[..., SqliteStore], column: str) -> None:
+    """A damaged file says that there is more to evict than there is: nobody looks for it for ever."""
+    with closing(reopen()) as store:
+        store.put(A, line_of(A))
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE total SET {column} = 1000000, number = max(number, 9)")
+    connection.close()
+    store = reopen(count=100, size=100_000)
+    store.put(B, line_of(B))
+    assert store.get(B) == line_of(B)
+
+
+def test_no_damage_makes_reading_endless(
+    path: Path, reopen: Callable[..., SqliteStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite follows what is written there, in circles, too: here the last row of a batch has a number that lies before
+    all others."""
+    with closing(reopen()) as store:
+        for number in range(200):
+            store.put(f"{number:032x}", line_of(f"{number:032x}", "y" * 500))
+    page = sqlite3.connect(path)
+    size, root = (
+        page.execute(sql).fetchone()[0]
+        for sql in ("PRAGMA page_size", "SELECT rootpage FROM sqlite_master WHERE name = 'recordings'")
+    )
+    page.close()
+    data = bytearray(path.read_bytes())
+    start = (root - 1) * size
+    assert data[start] == 5  # an interior page of a table: https://sqlite.org/fileformat2.html#b_tree_pages
+    leaf = (int.from_bytes(data[start + 8 : start + 12], "big") - 1) * size
+    assert data[leaf] == 13
+    cell = leaf + int.from_bytes(data[leaf + 8 : leaf + 10], "big")
+    monkeypatch.setattr(
+        sqlite, "_BATCH", int.from_bytes(data[leaf + 3 : leaf + 5], "big")
+    )  # the rows of that page
+    # A cell: the length of the row in two bytes, then its number, here in one or two; now the largest there are two for.
+    at = cell + 2
+    assert data[at] & 0x80
+    data[at : at + 2] = b"\xff\x7f"
+    path.write_bytes(data)
+    store = reopen()
+    for ask in (lambda: list(store), lambda: list(reversed(store)), lambda: list(store.all_keys())):
+        with suppress(StoreError):
+            assert len(ask()) < 1000
 
 
 def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
