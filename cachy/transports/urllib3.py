@@ -70,9 +70,8 @@ class _Kit:
             request_url=url,
             **options,
         )
-        response.version_string = (
-            _Connection._http_vsn_str
-        )  # what the connection speaks, whatever the server said
+        # What the connection speaks, whatever the server said.
+        response.version_string = _Connection._http_vsn_str
         return response
 
     def decode(self, headers: Headers, raw: list[bytes]) -> Iterator[tuple[int, bytes]]:
