@@ -152,6 +152,8 @@ class Transport(_Sync):
         self.inner.__exit__(*exc)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # a copy that is being made has none yet
+            raise AttributeError(name)
         return getattr(self.inner, name)
 
 
@@ -190,6 +192,8 @@ class AsyncTransport(_Async):
         await self.inner.__aexit__(*exc)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # a copy that is being made has none yet
+            raise AttributeError(name)
         return getattr(self.inner, name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import importlib
 import threading
 from typing import Any
@@ -146,6 +147,14 @@ def test_the_transport_class_works_on_one_client_only(lib: Any, server: Any, usi
     """`cachy.Transport` gives one client a recorder, inside a session of the context."""
     with using(), lib.Client(transport=cachy.Transport(lib.HTTPTransport())) as client:
         assert [client.get(server.url + "/v1").json() for _ in range(2)] == [{"call": 1}, {"call": 1}]
+
+
+@pytest.mark.parametrize("kind", [cachy.Transport, cachy.AsyncTransport])
+def test_a_copy_of_a_transport_is_one(lib: Any, kind: Any) -> None:
+    inner = lib.HTTPTransport() if kind is cachy.Transport else lib.AsyncHTTPTransport()
+    made = copy.copy(kind(inner))
+    assert type(made) is kind
+    assert made.inner is inner
 
 
 def test_other_threads_and_tasks_are_not_touched(lib: Any, server: Any, using: Any) -> None:
