@@ -508,10 +508,10 @@ def test_record_status_records_a_chosen_error(lib: Any, server: Any, using: Any)
 def test_a_broken_json_answer_is_not_recorded(
     lib: Any, server: Any, using: Any, store: Any, body: bytes
 ) -> None:
-    """An answer that promises JSON and is not is handed on and asked for again."""
-    url = server.on("/g", lambda h: h.whole(body))
+    """An answer of a model that promises JSON and is not is handed on and asked for again."""
+    url = server.on("/v1/chat/completions", lambda h: h.whole(body))
     with using():
-        assert [lib.get(url).content for _ in range(2)] == [body, body]
+        assert [lib.post(url, json={"model": "m"}).content for _ in range(2)] == [body, body]
     assert len(server.calls) == 2
     assert lines_of(store) == []
 
