@@ -191,7 +191,7 @@ class FolderStore:
                 with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as files:
                     for entry in files:
                         key, end = os.path.splitext(entry.name)
-                        if end == END and KEY.fullmatch(key):
+                        if end == END and KEY.fullmatch(key) and entry.is_file():
                             yield key, entry
         except FileNotFoundError:
             return

@@ -110,6 +110,20 @@ def test_a_damaged_file_costs_only_itself(path: Path, store: FolderStore, conten
     assert store.get(A) == line_of(A)
 
 
+def test_what_is_no_file_is_no_recording(path: Path, store: FolderStore) -> None:
+    """A folder or a pipe under the name of one keeps nobody from reading the others."""
+    store.put(A, line_of(A))
+    file_of(path, B).parent.mkdir(exist_ok=True)
+    file_of(path, B).mkdir()
+    if os.name != "nt":
+        file_of(path, C).parent.mkdir(exist_ok=True)
+        os.mkfifo(file_of(path, C))
+    assert dict(store) == {A: line_of(A)}
+    assert list(store.all_keys()) == [A]
+    assert len(store) == 1
+    assert store.providers == {"openai"}
+
+
 def test_what_a_killed_writer_left_is_cleared_away(path: Path, store: FolderStore) -> None:
     """An hour later; until then its writer may be at work."""
     store.put(A, line_of(A))
