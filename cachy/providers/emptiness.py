@@ -59,6 +59,16 @@ def _openai(document: dict[str, Json], seen: _Seen) -> None:
             seen.reason = choice.get("finish_reason") or seen.reason
 
 
+def _listed(document: dict[str, Json], seen: _Seen) -> None:
+    """OpenAI's embeddings and images: a list that is not one of what lies at the provider."""
+    data = document.get("data")
+    made = "usage" in document if document.get("object") == "list" else "created" in document
+    if isinstance(data, list) and made:
+        seen.generated = True
+        seen.says |= bool(data)
+        seen.lacks = "data"
+
+
 def _responses(document: dict[str, Json], seen: _Seen) -> None:
     answer = document.get("response", document)
     if isinstance(answer, dict) and answer.get("object") == "response":
@@ -151,6 +161,7 @@ def _ollama(document: dict[str, Json], seen: _Seen) -> None:
 
 _DIALECTS: tuple[Callable[[dict[str, Json], _Seen], None], ...] = (
     _openai,
+    _listed,
     _responses,
     _anthropic,
     _gemini,

@@ -138,6 +138,17 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arg
         (GEMINI, gemini([{"functionCall": {"name": "f"}}]), True),
         (("gemini", "/v1beta/models/m:embedContent"), {"embedding": {}, "usageMetadata": {}}, True),
         (("gemini", "/v1beta/models/m:countTokens"), {"totalTokens": 5}, True),
+        # The SDK raises an error for it.
+        (("openai", "/v1/embeddings"), {"object": "list", "data": [], "usage": {"prompt_tokens": 0}}, False),
+        (("openai", "/v1/embeddings"), {"object": "list", "data": [{"index": 0}], "usage": {}}, True),
+        (("openai", "/v1/images/generations"), {"created": 1, "data": []}, False),
+        (("openai", "/v1/images/generations"), {"created": 1, "data": [{"b64_json": "AA=="}]}, True),
+        (
+            ("openai", "/v1/vector_stores/v/search"),
+            {"object": "vector_store.search_results.page", "data": []},
+            True,
+        ),
+        (("openai", "/v1/files/search"), {"object": "list", "data": []}, True),
         (CONVERSE, converse([]), False),
         (CONVERSE, converse([{"text": ""}]), False),
         (CONVERSE, converse([{"text": "Hi"}]), True),
