@@ -268,7 +268,7 @@ def _kept(name: str, value: str, more: frozenset[str]) -> str | None:
 def blank_request(form: dict[str, Any], more: frozenset[str] = frozenset()) -> dict[str, Any]:
     """A canonical request whose body fields with the name of a secret read `[redacted]`, at any depth; JSON and
     addresses in its headers alike."""
-    if "headers" in form:
+    if isinstance(form.get("headers"), dict):
         headers = {name: _blank_header(value, more) for name, value in form["headers"].items()}
         form = {**form, "headers": headers}
     body = form.get("body")
@@ -290,7 +290,9 @@ def blank_request(form: dict[str, Any], more: frozenset[str] = frozenset()) -> d
     return {**form, "body": body}
 
 
-def _blank_header(value: str, more: frozenset[str]) -> str:
+def _blank_header(value: Any, more: frozenset[str]) -> Any:
+    if not isinstance(value, str):
+        return value  # a line that was edited by hand
     if value.startswith("{"):
         try:
             return json.dumps(_blank(json.loads(value), more))
