@@ -301,8 +301,8 @@ def _blank_header(value: Any, more: frozenset[str]) -> Any:
     return url_without_secrets(value, more) if "://" in value else value
 
 
-def _blanked(name: str, value: str, more: frozenset[str]) -> str:
-    kept = _kept(name, value, more)
+def _blanked(name: str, value: Any, more: frozenset[str]) -> Any:
+    kept = _kept(name, value, more) if isinstance(value, str) else value
     return BLANK if kept is None else kept
 
 
