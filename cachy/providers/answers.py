@@ -83,9 +83,9 @@ def _document(
 ) -> Unrecordable:
     """An answer that should be one JSON document, and is sometimes a stream with the wrong content type."""
     body = response.body
-    # What a server of which nothing is known calls JSON may be empty, or in another encoding, and be all there is.
-    whole = clean and not errors and _tells_its_end(response)
     if not body.strip():
+        # A server of which nothing is known may have nothing to say.
+        whole = clean and not errors and _tells_its_end(response)
         return None if whole else "the answer is empty" if clean else LEFT
     try:
         value = json.loads(body)
@@ -93,7 +93,9 @@ def _document(
         events, at_boundary = sse(body) if body.lstrip()[:1] not in (b"{", b"[") else json_lines(body)
         if events and events[0].json() is not None:
             return stream_ended(events, at_boundary, clean)
-        return None if whole else _NOT_JSON if clean else LEFT
+        if clean and not errors and _is_json(body.decode("latin-1")):
+            return None  # in another encoding
+        return _NOT_JSON if clean else LEFT
     path = request.split().path
     if isinstance(value, list) and path.endswith(":streamGenerateContent"):
         return gemini_ended(value, clean) or nothing_in(value)
@@ -161,6 +163,14 @@ def _unwrapped(payload: bytes) -> Event:
         return Event("", base64.b64decode(value["bytes"]))
     except (TypeError, KeyError, ValueError):
         return event
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _tells_its_end(response: Response) -> bool:
