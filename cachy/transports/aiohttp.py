@@ -19,14 +19,12 @@ from ..calls import Forward
 from ..engine import Replay, Wait
 from ..errors import Miss, fit_for_here
 from ..exchange import Request, Response
-from ..flights import LONGEST
 from ..notices import in_brief
 from ..session import Session
-from ..streaming import now
 from . import first_calls
 from .aiohttp_kit import Kit, kit_of
-from .event_loops import landing
 from .patching import replace, restore
+from .waiting import waited_async
 
 if TYPE_CHECKING:
     from ..providers import Claim
@@ -104,10 +102,8 @@ async def _ask(
     headers = tuple([(name.lower(), value) for name, value in request.headers.items()])
     asked = Request(request.method, str(request.url), headers, body)
     verdict = session.engine.ask(asked, claim)
-    until = now() + (LONGEST if patience is None else patience) if isinstance(verdict, Wait) else 0.0
-    while isinstance(verdict, Wait):
-        await landing(verdict.flight, max(0.0, min(1.0, until - now())))
-        verdict = session.engine.ask(asked, claim, alone=now() >= until)
+    if isinstance(verdict, Wait):
+        return await waited_async(session.engine, asked, claim, verdict, patience)
     return verdict
 
 

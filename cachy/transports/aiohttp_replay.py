@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine import Replay
 from ..streaming import pieces, waits
-from .event_loops import pause
+from .waiting import pause
 
 if TYPE_CHECKING:
     from .aiohttp_kit import Kit

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from ..exchange import Request, Response
-from .event_loops import pause
 from .streams import sleep
+from .waiting import pause
 
 if TYPE_CHECKING:
     from ..uploads import Calls

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from .. import session as sessions
 from ..engine import Replay, Wait
-from ..flights import LONGEST
 from ..session import Session
-from ..streaming import now
 from . import grpc_aio
 from .grpc_core import Recorded, Watching
 from .grpc_kit import Answer, Kit, claim_for, kind_of, kit_of
 from .patching import replace, restore
+from .waiting import waited
 
 if TYPE_CHECKING:
     from ..calls import Forward
@@ -119,10 +118,8 @@ def _ask(
     """`blocks`: whether the program expects to wait, here for the answer of somebody else's call as long as for its
     own."""
     verdict = session.engine.ask(asked, claim, alone=not blocks)
-    until = now() + (LONGEST if timeout is None else timeout) if isinstance(verdict, Wait) else 0.0
-    while isinstance(verdict, Wait):
-        verdict.flight.wait(max(0.0, min(1.0, until - now())))
-        verdict = session.engine.ask(asked, claim, alone=now() >= until)
+    if isinstance(verdict, Wait):
+        return waited(session.engine, asked, claim, verdict, timeout)
     return verdict
 
 

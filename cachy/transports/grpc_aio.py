@@ -14,9 +14,9 @@ from ..engine import Replay, Wait
 from ..flights import LONGEST
 from ..session import Session
 from ..streaming import now, waits
-from .event_loops import landing, pause
 from .grpc_kit import CANCELLED, OK, Answer, Copy, Kit, claim_for, kind_of
 from .patching import replace, restore
+from .waiting import landing, pause
 
 if TYPE_CHECKING:
     from ..providers import Claim

@@ -16,14 +16,12 @@ from ..aside import in_charge
 from ..engine import Replay, Wait
 from ..errors import Miss, fit_for_here
 from ..exchange import Body, BodyWriter, Request, Response
-from ..flights import LONGEST
 from ..notices import in_brief
 from ..session import Session
-from ..streaming import now
 from . import first_calls
-from .event_loops import landing, pause
 from .httpx_kit import Kit, kit_of_module, kit_of_transport
 from .patching import replace, restore
+from .waiting import pause, waited, waited_async
 
 if TYPE_CHECKING:
     import httpx
@@ -212,10 +210,8 @@ def _send(
         request.stream = kit.body_stream(body)
         asked = kit.neutral(request, body)
     verdict = session.engine.ask(asked, claim)
-    until = now() + _patience(request) if isinstance(verdict, Wait) else 0.0
-    while isinstance(verdict, Wait):
-        verdict.flight.wait(min(1.0, until - now()))
-        verdict = session.engine.ask(asked, claim, alone=now() >= until)
+    if isinstance(verdict, Wait):
+        verdict = waited(session.engine, asked, claim, verdict, _patience(request))
     if isinstance(verdict, Replay):
         return kit.replayed(verdict)
     try:
@@ -267,10 +263,8 @@ async def _send_async(
         request.stream = kit.body_stream(body)
         asked = kit.neutral(request, body)
     verdict = session.engine.ask(asked, claim)
-    until = now() + _patience(request) if isinstance(verdict, Wait) else 0.0
-    while isinstance(verdict, Wait):
-        await landing(verdict.flight, max(0.0, min(1.0, until - now())))
-        verdict = session.engine.ask(asked, claim, alone=now() >= until)
+    if isinstance(verdict, Wait):
+        verdict = await waited_async(session.engine, asked, claim, verdict, _patience(request))
     if isinstance(verdict, Replay):
         # A live call always lets other tasks run; a program may depend on it.
         await pause(0)
@@ -305,7 +299,6 @@ async def _after_async(first: Calls, kit: Kit, request: Any, live: Callable[[Any
     return last if at_last is None else kit.request(at_last, request)
 
 
-def _patience(request: Any) -> float:
+def _patience(request: Any) -> float | None:
     """The seconds to wait for the answer of somebody else's call: as long as for one's own."""
-    seconds = (request.extensions.get("timeout") or {}).get("read")
-    return LONGEST if seconds is None else float(seconds)
+    return (request.extensions.get("timeout") or {}).get("read")

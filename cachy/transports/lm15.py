@@ -13,12 +13,10 @@ from urllib.parse import urlsplit
 from .. import session as sessions
 from ..engine import Replay, Wait
 from ..exchange import Body, Headers, Request
-from ..flights import LONGEST
-from ..streaming import now
-from .event_loops import landing, pause
 from .headers import own_reason, phrase
 from .patching import replace, restore
 from .streams import AsyncTeeStream, ReplayStream, TeeStream
+from .waiting import pause, waited, waited_async
 
 if TYPE_CHECKING:
     from ..calls import Forward
@@ -48,10 +46,8 @@ def _streaming(original: Any, module: ModuleType) -> Any:
             return live(request)
         asked = _neutral(request)
         verdict = session.engine.ask(asked, claim)
-        until = now() + _patience(self, request) if isinstance(verdict, Wait) else 0.0
-        while isinstance(verdict, Wait):
-            verdict.flight.wait(max(0.0, min(1.0, until - now())))
-            verdict = session.engine.ask(asked, claim, alone=now() >= until)
+        if isinstance(verdict, Wait):
+            verdict = waited(session.engine, asked, claim, verdict, _patience(self, request))
         if isinstance(verdict, Replay):
             chunks = iter(ReplayStream(verdict))
             return module.TransportResponse(**_head(verdict), chunks=chunks, release=lambda _consumed: None)
@@ -92,10 +88,8 @@ def _streaming_async(original: Any, module: ModuleType) -> Any:
             return await live(request)
         asked = _neutral(request)
         verdict = session.engine.ask(asked, claim)
-        until = now() + _patience(self, request) if isinstance(verdict, Wait) else 0.0
-        while isinstance(verdict, Wait):
-            await landing(verdict.flight, max(0.0, min(1.0, until - now())))
-            verdict = session.engine.ask(asked, claim, alone=now() >= until)
+        if isinstance(verdict, Wait):
+            verdict = await waited_async(session.engine, asked, claim, verdict, _patience(self, request))
         if isinstance(verdict, Replay):
             # A live call always lets other tasks run; a program may depend on it.
             await pause(0)
@@ -141,11 +135,10 @@ def _claim_for(session: Session, request: Any) -> Claim | None:
         return None
 
 
-def _patience(transport: Any, request: Any) -> float:
+def _patience(transport: Any, request: Any) -> float | None:
     """The seconds to wait for the answer of somebody else's call: as long as for one's own."""
     own = request.read_timeout
-    seconds = getattr(transport, "_read_timeout", None) if own is None else own
-    return LONGEST if seconds is None else float(seconds)
+    return getattr(transport, "_read_timeout", None) if own is None else own
 
 
 def _neutral(request: Any) -> Request:

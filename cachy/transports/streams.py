@@ -8,7 +8,7 @@ from typing import Any
 
 from ..engine import Replay
 from ..streaming import Tee, pieces, waits
-from .event_loops import pause
+from .waiting import pause
 
 sleep = time.sleep  # copied: a program's tests may mock it
 

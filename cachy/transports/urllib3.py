@@ -19,12 +19,12 @@ from ..calls import Forward
 from ..engine import Replay, Wait
 from ..errors import Miss, fit_for_here
 from ..exchange import Body, Headers, Request, Response
-from ..flights import LONGEST
 from ..notices import in_brief
 from ..providers.hosts import written
-from ..streaming import Incomplete, now
+from ..streaming import Incomplete
 from . import first_calls, wire
 from .patching import replace, restore
+from .waiting import waited
 
 if TYPE_CHECKING:
     from ..providers import Claim
@@ -109,10 +109,8 @@ def _opening(original: Any, kit: _Kit) -> Any:
         given = wire.headers_of(self.headers if headers is None else headers)
         asked = Request(method.upper(), _absolute(self, url), given, kept)
         verdict = session.engine.ask(asked, claim)
-        until = now() + _patience(self, options) if isinstance(verdict, Wait) else 0.0
-        while isinstance(verdict, Wait):
-            verdict.flight.wait(max(0.0, min(1.0, until - now())))
-            verdict = session.engine.ask(asked, claim, alone=now() >= until)
+        if isinstance(verdict, Wait):
+            verdict = waited(session.engine, asked, claim, verdict, _patience(self, options))
         pool: _StandIn
         if isinstance(verdict, Replay):
             pool = _Replaying(self, kit, verdict)
@@ -135,15 +133,15 @@ def _opening(original: Any, kit: _Kit) -> Any:
     return urlopen
 
 
-def _patience(pool: Any, options: dict[str, Any]) -> float:
+def _patience(pool: Any, options: dict[str, Any]) -> float | None:
     """The seconds to wait for the answer of somebody else's call: as long as for one's own."""
     try:
         limits = pool._get_timeout(options.get("timeout", pool.timeout))
         limits.start_connect()
         seconds = limits.read_timeout
     except Exception:  # noqa: BLE001 - no time limit at all: urllib3 is going to say so
-        return LONGEST
-    return float(seconds) if isinstance(seconds, int | float) else LONGEST
+        return None
+    return seconds if isinstance(seconds, int | float) else None
 
 
 def _after(first: Calls, live: Any, options: dict[str, Any]) -> tuple[Request | None, Response]:
