@@ -47,7 +47,7 @@ def search(store: Store, asked: dict[str, Any], waited: float = 0.0) -> Nearest:
     """The recording nearest to a canonical request; `waited`: the seconds that the store took to open, which the
     person has waited already. Raises what the store raises."""
     found = Nearest()
-    until = _clock() + max(BUDGET / 2, BUDGET - waited)
+    until = _clock() + max(0.4 * BUDGET, BUDGET - waited)
     wanted = _Wanted(asked)
     lines = reversed(store)
     sample = list(islice(lines, _SAMPLE))

@@ -25,7 +25,7 @@ from .locking import pread
 if TYPE_CHECKING:
     from .index import Index
 
-BLOCK = 1 << 20  # bytes read at a time
+BLOCK = 1 << 18  # bytes read at a time; larger ones are slower, as each is new memory
 _SCANNED = 4 << 20  # bytes that a process reads rather than opening or writing an index: a few milliseconds
 _IN_MEMORY = 64 << 20  # bytes whose places are kept in memory, at most, until they are written down
 FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
