@@ -108,8 +108,8 @@ def using(
     """`with cachy.using("replay", store="tests/calls.jsonl"):` other settings for the calls made in the block; or
     `@cachy.using("replay")` above a function, also an `async def`.
 
-    Arguments as in `enable`; what is left out is as the block around this one has it, or `enable` for the process. Only the
-    current task or thread (and the tasks started from it) is affected.
+    Arguments as in `enable`; what is left out is as the block around this one has it, or `enable` for the process.
+    Only the current task or thread (and the tasks started from it) is affected.
     """
     return session.using(_given(locals()))
 

@@ -7,10 +7,11 @@ where it can be read without parsing the request):
      "request":{canonical request},
      "response":{"status":200,"ms":812,"headers":[["content-type","application/json"]],"text":"..."}}
 
-`test` is the pytest test that recorded it, when one did (see `cachy.report.uses`). `response` holds `text` (UTF-8) or `base64`; `chunks` ([ms, length] pairs) when the body came in several pieces;
-`http` when the protocol was not HTTP/1.1; `reason` when the server said its own, or none (""); `partial` when the consumer left and
-this is only the beginning of the answer; `echo` when the body repeats what the client had made up ([number of an id
-or name of a field, text] pairs, see `cachy.echo`).
+`test` is the pytest test that recorded it, when one did (see `cachy.report.uses`). `response` holds `text` (UTF-8) or
+`base64`; `chunks` ([ms, length] pairs) when the body came in several pieces; `http` when the protocol was not HTTP/1.1;
+`reason` when the server said its own, or none (""); `partial` when the consumer left and this is only the beginning of
+the answer; `echo` when the body repeats what the client had made up ([number of an id or name of a field, text] pairs,
+see `cachy.echo`).
 """
 
 from __future__ import annotations

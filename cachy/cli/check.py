@@ -21,11 +21,9 @@ from ..report.entry import Entry
 from ..stores import Store
 from ..stores.folder import to_line
 from ..stores.jsonl import JsonlStore
-from ..stores.lines import HEAD, tombstone
+from ..stores.lines import CONFLICT, HEAD, tombstone
 from . import shelf
 from .talk import Problem, counted, emit_list, line, progress, say
-
-_CONFLICT = (b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>")
 
 
 class Finding(NamedTuple):
@@ -99,7 +97,7 @@ def _path(steps: Iterable[str | int]) -> str:
 
 
 def _wrong(key: str, text: bytes) -> tuple[str, str] | None:
-    if text[:7] in _CONFLICT:
+    if text[:7] in CONFLICT:
         return "damaged", "left by a git merge; delete such lines"
     if not key:
         return "damaged", "not a recording; delete it"

@@ -139,6 +139,11 @@ def cannot(url: str, what: str, problem: OSError) -> StoreError:
     return StoreError(f"{url} cannot be {what} ({reason}); {todo}, or set CACHY_STORE to another path")
 
 
+def which_file(status: os.stat_result) -> tuple[int, int]:
+    """What tells a file from all others, whatever its name: device and inode."""
+    return status.st_dev, status.st_ino
+
+
 def absolute(url: str) -> str:
     """The path of a local store as it is meant now, whatever the program does later. Raises StoreError."""
     if "\0" in url:

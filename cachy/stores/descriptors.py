@@ -10,6 +10,8 @@ import os
 import sqlite3
 from contextlib import suppress
 
+from . import which_file
+
 _left: list[sqlite3.Connection] = []
 
 
@@ -25,13 +27,13 @@ class Witness:
         with suppress(OSError):
             if os.name != "nt":
                 self._fd = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
-                self._facts = _facts(self._fd)
+                self._facts = which_file(os.fstat(self._fd))
 
     @property
     def intact(self) -> bool:
         """Whether nobody has closed it; also true where there is none."""
         try:
-            return self._fd < 0 or _facts(self._fd) == self._facts
+            return self._fd < 0 or which_file(os.fstat(self._fd)) == self._facts
         except OSError:
             return False
 
@@ -40,11 +42,6 @@ class Witness:
         if self._fd >= 0 and self.intact:
             os.close(self._fd)
         self._fd = -1
-
-
-def _facts(fd: int) -> tuple[int, int]:
-    status = os.fstat(fd)
-    return status.st_dev, status.st_ino
 
 
 def leave(connection: sqlite3.Connection) -> None:

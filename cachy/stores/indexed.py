@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from . import StoreError, absolute, cannot
+from . import StoreError, absolute, cannot, which_file
 from .lines import Lines, Lost, Placed, cut
 from .locking import pread
 
@@ -44,10 +44,6 @@ Facts = tuple[int, int, int, int, int]
 def _facts(status: os.stat_result) -> Facts:
     """By which a file is known to be unchanged: inode, links, size, time of the last write and of any change."""
     return status.st_ino, status.st_nlink, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _id(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
 
 
 class IndexedFile:
@@ -223,7 +219,7 @@ class IndexedFile:
         self._close()
         self._fd = os.open(self._path, os.O_RDONLY | FLAGS)
         facts = os.fstat(self._fd)
-        self._file = _id(facts)
+        self._file = which_file(facts)
         self._is_linked = os.path.realpath(self._path) != self._path
         return facts
 
@@ -235,12 +231,12 @@ class IndexedFile:
 
     def _is_open(self, file: os.stat_result) -> bool:
         """Whether our descriptor is that of this file."""
-        return self._file == _id(file) and self._is_as_opened()
+        return self._file == which_file(file) and self._is_as_opened()
 
     def _is_as_opened(self) -> bool:
         """Whether our descriptor is still that of the file we opened: a daemon closes what it finds open."""
         try:
-            return self._fd is not None and _id(os.fstat(self._fd)) == self._file
+            return self._fd is not None and which_file(os.fstat(self._fd)) == self._file
         except OSError:
             return False
 

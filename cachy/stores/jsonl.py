@@ -11,10 +11,9 @@ from contextlib import suppress
 
 from . import StoreError, cannot, check
 from .indexed import BLOCK, FLAGS, LOCK, IndexedFile
-from .lines import cut, runs, tombstone
+from .lines import CONFLICT, cut, runs, tombstone
 from .locking import attempts, try_lock, unlock
 
-_CONFLICT = (b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>")
 _RECENT = 64  # lines kept in memory, those that were asked for last
 _LARGE = 64 * 1024  # bytes of a line above which it is not kept
 
@@ -110,7 +109,7 @@ class JsonlStore(IndexedFile):
             while data := self._read(at, min(at + BLOCK, first)):
                 number += data.count(b"\n")
                 at += len(data)
-            marker = self._read(first, first + len(_CONFLICT[0])) in _CONFLICT
+            marker = self._read(first, first + len(CONFLICT[0])) in CONFLICT
         lines = "1 line is" if self._lines.bad == 1 else f"{self._lines.bad} lines are"
         what = "left by a git merge; delete such lines" if marker else "not a whole recording; delete it"
         return f"{self.url}: {lines} skipped, the first is line {number}: {what}"

@@ -61,7 +61,9 @@ class LayeredStore:
         """Fetched recordings that could not be written to the local store."""
         self._unsent: dict[str, bytes] = {}
         """The newest line of each recording that is on its way."""
-        self._unsent_bytes = self._lost = self._told = 0
+        self._told: set[str] = set()
+        """Those of them of which it was told that they are not there."""
+        self._unsent_bytes = self._lost = 0
         self._their_providers: frozenset[str] | None = None
         self._finalizes = False
 
@@ -230,9 +232,8 @@ class LayeredStore:
                 newer = arrived and self._unsent[key] is not line
                 if not newer:
                     self._unsent_bytes -= len(self._unsent.pop(key))
-                    if not arrived and not self._told:
-                        self._lost += 1
-                    self._told = min(self._told - (self._told > 0 and not arrived), len(self._unsent))
+                    self._lost += not arrived and key not in self._told
+                    self._told.discard(key)
                     self._leases.sent(key)
         if newer:
             self._have_sent(key)
@@ -241,9 +242,8 @@ class LayeredStore:
         """Wait until everything is sent, for the time limit at most; tell what is not. Never raises."""
         self._link.settle()
         with self._lock:
-            unsent = len(self._unsent)
-            lost = self._lost + unsent - self._told
-            self._lost, self._told = 0, unsent
+            lost = self._lost + len(self._unsent.keys() - self._told)
+            self._lost, self._told = 0, set(self._unsent)
         if lost:
             what = "1 new recording is" if lost == 1 else f"{lost} new recordings are"
             say_once(

@@ -21,6 +21,7 @@ from threading import RLock, Thread
 from ..clocks import monotonic as _clock
 from ..flights import LONGEST, PATIENCE, Flight
 from ..trust import is_mine, user_folder
+from . import which_file
 from .locking import free_byte, pread, pwrite, take_byte
 
 _SLOTS = 2**18
@@ -67,7 +68,7 @@ class _File:
             if not _is_ours(now):
                 os.close(self.fd)
                 return False
-            self._facts = _facts(now)
+            self._facts = which_file(now)
             return True
         except OSError:
             return False
@@ -79,7 +80,7 @@ class _File:
             now = os.fstat(self.fd)
         except OSError:
             return None
-        return now.st_nlink if _facts(now) == self._facts else None
+        return now.st_nlink if which_file(now) == self._facts else None
 
     def note(self, place: int, moment: int) -> None:
         """Write the slot of this place, whose lock is held."""
@@ -104,10 +105,6 @@ class _File:
             return False
         age = _clock() - (noted >> 1) / 1000
         return not -1 < age < (PATIENCE if noted & 1 else LONGEST)
-
-
-def _facts(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
 
 
 def _is_ours(status: os.stat_result) -> bool:

@@ -14,6 +14,8 @@ from typing import Any
 from ..legacy import LINE
 
 HEAD = b'{"key":"'
+CONFLICT = (b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>")
+"""How the lines begin that a merge of git leaves."""
 _OURS = re.compile(rb'\{"key":"([0-9a-f]{32})",')
 _BRACE = ord("}")
 _BOM = b"\xef\xbb\xbf"

@@ -54,9 +54,8 @@ class Link:
     def begin(self) -> None:
         """Start anew, in a process that has no threads yet."""
         self._lock = RLock()
-        self._connecting = (
-            RLock()
-        )  # of the threads alone: to connect, and to import what that takes, may last
+        # Of the threads alone: to connect, and to import what that takes, may last.
+        self._connecting = RLock()
         self._asking = Threads(8, self._failed)
         self._sending = Threads(2, self._failed)
         self._watched = False

@@ -83,8 +83,8 @@ class SharedLeases:
         self._granted: dict[str, SharedLease | None] = {}
         """Leases that were got and not yet picked up; None: go on without."""
         self._held = {}
-        self._unsent: dict[str, int] = {}
-        """How many recordings of a key are on their way."""
+        self._unsent: set[str] = set()
+        """Keys of which a recording is on its way."""
         self._waiting: set[str] = set()
         """Leases to be given back once that is done."""
 
@@ -112,15 +112,12 @@ class SharedLeases:
     def sending(self, key: str) -> None:
         """A recording of `key` is on its way to the shared store."""
         with self._lock:
-            self._unsent[key] = self._unsent.get(key, 0) + 1
+            self._unsent.add(key)
 
     def sent(self, key: str) -> None:
         """It has arrived, or never will."""
         with self._lock:
-            self._unsent[key] -= 1
-            if self._unsent[key]:
-                return
-            del self._unsent[key]
+            self._unsent.discard(key)
             if key not in self._waiting:
                 return
             self._waiting.discard(key)

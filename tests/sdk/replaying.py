@@ -131,6 +131,16 @@ def with_async_client(make: Callable[[str], Any], use: Callable[[Call, Any], Any
     return asynchronous
 
 
+def with_aiohttp(make: Callable[..., Any], http_client: Callable[[], Any]) -> Way:
+    """The way of the async client that `make` makes over `http_client`, which rides on aiohttp."""
+
+    def over_aiohttp(call: Call, url: str) -> Any:
+        # Made in the event loop, which aiohttp's session belongs to.
+        return with_async_client(lambda url: make(url, http_client=http_client()))(call, url)
+
+    return over_aiohttp
+
+
 PARAMETERS: Any = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 FUNCTION: Any = {"name": "weather", "description": "The weather of a city.", "parameters": PARAMETERS}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]

@@ -6,7 +6,17 @@ import importlib.util
 from typing import Any
 
 import pytest
-from sdk.replaying import KEY, Bench, Call, Contract, Place, by_itself, with_async_client, with_client
+from sdk.replaying import (
+    KEY,
+    Bench,
+    Call,
+    Contract,
+    Place,
+    by_itself,
+    with_aiohttp,
+    with_async_client,
+    with_client,
+)
 
 anthropic = pytest.importorskip("anthropic", "2")
 
@@ -23,14 +33,9 @@ sync = with_client(client_for)
 asynchronous = with_async_client(async_client_for)
 
 
-def over_aiohttp(call: Call, url: str) -> Any:
-    def make(url: str) -> Any:  # called in the event loop, which aiohttp's session belongs to
-        return async_client_for(url, http_client=anthropic.DefaultAioHttpClient())
-
-    return with_async_client(make)(call, url)
-
-
-CLIENTS = [sync, asynchronous, *([over_aiohttp] if importlib.util.find_spec("aiohttp") else [])]
+CLIENTS = [sync, asynchronous]
+if importlib.util.find_spec("aiohttp"):
+    CLIENTS.append(with_aiohttp(async_client_for, anthropic.DefaultAioHttpClient))
 
 MESSAGES: Any = [{"role": "user", "content": "Which city? 你好"}]
 QUESTION: Any = {"model": "claude-opus-5", "max_tokens": 500, "messages": MESSAGES}

@@ -20,6 +20,7 @@ from sdk.replaying import (
     Way,
     by_itself,
     ways,
+    with_aiohttp,
     with_async_client,
     with_client,
 )
@@ -39,14 +40,9 @@ sync = with_client(client_for)
 asynchronous = with_async_client(async_client_for)
 
 
-def over_aiohttp(call: Call, url: str) -> Any:
-    def make(url: str) -> Any:  # called in the event loop, which aiohttp's session belongs to
-        return async_client_for(url, http_client=openai.DefaultAioHttpClient())
-
-    return with_async_client(make)(call, url)
-
-
-CLIENTS = [sync, asynchronous, *([over_aiohttp] if importlib.util.find_spec("aiohttp") else [])]
+CLIENTS = [sync, asynchronous]
+if importlib.util.find_spec("aiohttp"):
+    CLIENTS.append(with_aiohttp(async_client_for, openai.DefaultAioHttpClient))
 
 QUESTION: Any = {"model": "gpt-5.2", "messages": [{"role": "user", "content": "Which city? 你好"}]}
 INPUT: Any = {"model": "gpt-5.2", "input": "Which city? 你好"}
