@@ -19,7 +19,7 @@ from ..notices import in_brief, say_once
 from ..streaming import Tee
 from .aiohttp_bodies import Collector, Payload
 from .aiohttp_replay import Connection, Protocol, Reader
-from .headers import own_reason, phrase, raw_header
+from .headers import own_reason, raw_header, reason_for
 from .patching import once_for_each_module
 
 _ESCAPED = "surrogateescape"  # how aiohttp reads headers
@@ -116,14 +116,11 @@ class Kit:
     def message(self, recorded: Response) -> Any:
         """The head of an answer as aiohttp's parser gives it."""
         raw, headers = _headers(recorded.headers)
-        reason = recorded.reason
         major, _, minor = recorded.http_version.partition("/")[2].partition(".")
         return self.module.http.RawResponseMessage(
             version=self.module.HttpVersion(int(major or 1), int(minor or 0)),
             code=recorded.status,
-            reason=phrase(recorded.status)
-            if reason is None
-            else raw_header(reason).decode("utf-8", _ESCAPED),
+            reason=raw_header(reason_for(recorded.status, recorded.reason)).decode("utf-8", _ESCAPED),
             headers=headers,
             raw_headers=raw,
             should_close=False,

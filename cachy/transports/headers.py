@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 
 @lru_cache(maxsize=64)
-def phrase(status: int) -> str:
+def _phrase(status: int) -> str:
     """What HTTP calls a status, or ""."""
     try:
         return HTTPStatus(status).phrase
@@ -18,7 +18,12 @@ def phrase(status: int) -> str:
 def own_reason(status: int, said: str) -> str | None:
     """What to record of the words that a server gave with a status: nothing when they are the usual ones. Some
     (Tomcat) give none."""
-    return None if said == phrase(status) else said
+    return None if said == _phrase(status) else said
+
+
+def reason_for(status: int, recorded: str | None) -> str:
+    """The words that a replay gives with a status: what `own_reason` had recorded, or the usual ones."""
+    return _phrase(status) if recorded is None else recorded
 
 
 def raw_header(text: str) -> bytes:

@@ -16,7 +16,7 @@ from ..exchange import Body, Headers, Request, Response
 from ..keys import REMEMBERED
 from ..notices import in_brief, say_once
 from ..streaming import Incomplete
-from .headers import own_reason, phrase, raw_header
+from .headers import own_reason, raw_header, reason_for
 from .patching import once_for_each_module
 from .streams import AsyncTeeStream, ReplayStream, TeeStream
 
@@ -171,7 +171,7 @@ def _head(
     made = module.Headers([(raw_header(name), raw_header(value)) for name, value in headers])
     extensions = {"http_version": http_version.encode("ascii", "replace")}
     if http_version.startswith("HTTP/1"):
-        extensions["reason_phrase"] = raw_header(phrase(status) if reason is None else reason)
+        extensions["reason_phrase"] = raw_header(reason_for(status, reason))
     return made, extensions
 
 

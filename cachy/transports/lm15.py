@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from .. import session as sessions
 from ..engine import Replay, Wait
 from ..exchange import Body, Headers, Request
-from .headers import own_reason, phrase
+from .headers import own_reason, reason_for
 from .patching import replace, restore
 from .streams import AsyncTeeStream, ReplayStream, TeeStream
 from .waiting import pause, waited, waited_async
@@ -150,7 +150,7 @@ def _head(verdict: Replay) -> dict[str, Any]:
     recorded = verdict.response
     return {
         "status": recorded.status,
-        "reason": phrase(recorded.status) if recorded.reason is None else recorded.reason,
+        "reason": reason_for(recorded.status, recorded.reason),
         "headers": list(recorded.headers),
         "http_version": "HTTP/1.0" if recorded.http_version == "HTTP/1.0" else "HTTP/1.1",
     }

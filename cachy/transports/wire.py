@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exchange import Headers
 from ..streaming import Decode, Tee, pieces, waits
-from .headers import own_reason, phrase
+from .headers import own_reason, reason_for
 from .streams import sleep
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def replayed(verdict: Replay, method: str) -> http.client.HTTPResponse:
     response = http.client.HTTPResponse(_Socket(file), method=method)  # type: ignore[arg-type]
     response.headers = response.msg = message
     response.status = response.code = recorded.status  # type: ignore[attr-defined]
-    response.reason = phrase(recorded.status) if recorded.reason is None else recorded.reason
+    response.reason = reason_for(recorded.status, recorded.reason)
     response.version = 10 if recorded.http_version == "HTTP/1.0" else 11
     response.chunked = length is None
     response.chunk_left = None
